@@ -1,0 +1,28 @@
+#![doc = include_str!("../../../README.md")]
+#![no_std]
+#![warn(missing_docs, clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod allocator;
+mod bits;
+mod chunk;
+mod config;
+mod error;
+mod handle;
+mod pool;
+mod poolable;
+mod raw;
+
+pub use self::allocator::{Allocator, BitmapAllocator, FreeListAllocator, StackAllocator};
+pub use self::config::{
+    GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, PoolConfigBuilder, Reset, ResetOutcome,
+};
+pub use self::error::{Error, Rejected, Result};
+pub use self::handle::{OwnedHandle, RcHandle, SharedHandle, WeakHandle};
+pub use self::pool::{Fixed, FixedPool, Growing, GrowingPool, Kind, Pool, ThreadLocal, ThreadLocalPool};
+pub use self::poolable::{Foreign, Poolable, Tenant};
+#[cfg(feature = "derive")]
+pub use fastalloc_derive::Poolable;

@@ -1,0 +1,710 @@
+//! The pools: one safe shell over the cores.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::ptr;
+
+use crate::allocator::{Allocator, StackAllocator};
+use crate::config::{GrowthStrategy, PoolConfig};
+use crate::error::{Error, Rejected, Result};
+use crate::handle::{OwnedHandle, RcHandle, SharedHandle};
+use crate::poolable::Poolable;
+use crate::raw::{Limits, Local, Owner, Vacancy};
+
+/// A pool that never grows: the fastest, and the one that allocates no memory after construction.
+///
+/// One thread uses it at a time: it can be sent to another, but not shared. All methods are those of
+/// [`Pool`].
+///
+/// # Examples
+///
+/// ```
+/// use fastalloc::FixedPool;
+///
+/// let pool = FixedPool::new(2)?;
+/// let mut greeting = pool.allocate(String::from("hello"))?;
+/// greeting.push_str(", pool");
+/// assert_eq!((greeting.as_str(), pool.available()), ("hello, pool", 1));
+/// drop(greeting);
+/// assert!(pool.is_empty());
+/// # Ok::<(), fastalloc::Error>(())
+/// ```
+pub type FixedPool<T, A = StackAllocator> = Pool<T, A, Fixed>;
+
+/// A pool that adds memory when it is full, as its [`GrowthStrategy`] says, up to `max_capacity`.
+///
+/// [`GrowingPool::new`](Pool::new) doubles without a limit. Objects never move. One thread uses it at a
+/// time: it can be sent to another, but not shared. All methods are those of [`Pool`].
+///
+/// # Examples
+///
+/// ```
+/// use fastalloc::GrowingPool;
+///
+/// let pool = GrowingPool::new(1)?;
+/// let numbers: Vec<_> = (0..100).map(|number| pool.allocate(number)).collect::<Result<_, _>>()?;
+/// assert_eq!(*numbers[99], 99);
+/// assert_eq!(pool.capacity(), 128);
+/// # Ok::<(), fastalloc::Error>(())
+/// ```
+pub type GrowingPool<T, A = StackAllocator> = Pool<T, A, Growing>;
+
+/// A pool that stays on its thread and never grows, for `thread_local!`.
+///
+/// All methods are those of [`Pool`]. In an [`Rc`], it hands out handles that outlive the access to
+/// the thread-local variable.
+///
+/// # Examples
+///
+/// ```
+/// use fastalloc::{RcHandle, ThreadLocalPool};
+/// use std::rc::Rc;
+///
+/// thread_local! {
+///     static MESSAGES: Rc<ThreadLocalPool<String>> =
+///         Rc::new(ThreadLocalPool::new(100).expect("memory for 100 messages"));
+/// }
+///
+/// fn message(text: &str) -> fastalloc::Result<RcHandle<String>> {
+///     MESSAGES.with(|pool| pool.allocate_rc(text.into()))
+/// }
+///
+/// let hello = message("hello")?;
+/// assert_eq!(*hello, "hello");
+/// # Ok::<(), fastalloc::Error>(())
+/// ```
+pub type ThreadLocalPool<T, A = StackAllocator> = Pool<T, A, ThreadLocal>;
+
+/// Memory for objects of type `T`, reserved once, handed out through handles, and reused.
+///
+/// Not named directly, but by its kinds: [`FixedPool`], [`GrowingPool`] and [`ThreadLocalPool`]. The
+/// parameter `A` decides which vacant slot is next, see [`Allocator`].
+///
+/// A pool that is dropped destroys the objects whose handles were forgotten or leaked, each exactly
+/// once, and gives its memory back.
+pub struct Pool<T: Poolable, A: Allocator, K> {
+    core: Owner<T, A>,
+    kind: PhantomData<K>,
+}
+
+// SAFETY: handles borrow the pool or own a share of an `Rc` of it, so whoever sends the pool has the
+// only access to it and to its objects. Functions in its configuration are `Send`.
+unsafe impl<T: Poolable + Send, A: Allocator + Send, K: Send> Send for Pool<T, A, K> {}
+
+// What user code finds after a panic in a pool is what it would find after an early return.
+impl<T: Poolable, A: Allocator, K> UnwindSafe for Pool<T, A, K> {}
+impl<T: Poolable, A: Allocator, K> RefUnwindSafe for Pool<T, A, K> {}
+
+impl<T: Poolable, K: Kind> Pool<T, StackAllocator, K> {
+    /// Makes a pool of values with this many slots.
+    ///
+    /// Its memory is reserved, not touched: the operating system provides it as it is used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidCapacity`] if `capacity` is 0, [`Error::OutOfMemory`] if the memory cannot be had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::<[f32; 3]>::new(1_000_000)?;
+    /// assert_eq!(pool.available(), 1_000_000);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn new(capacity: usize) -> Result<Self> {
+        Self::with_config(PoolConfig::builder().capacity(capacity).build()?)
+    }
+
+    /// Makes a pool from a configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`] if the memory cannot be had; [`Error::InvalidConfiguration`] if the pool
+    /// never grows, and the configuration says how to.
+    ///
+    /// # Panics
+    ///
+    /// If the initializer does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{FixedPool, PoolConfig};
+    ///
+    /// let pool = FixedPool::with_config(PoolConfig::builder().capacity(100).alignment(64).build()?)?;
+    /// let counter = pool.allocate(0_u32)?;
+    /// assert_eq!((&raw const *counter).addr() % 64, 0);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn with_config(config: PoolConfig<T>) -> Result<Self> {
+        Self::with_allocator(config, StackAllocator::default())
+    }
+}
+
+impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
+    /// Makes a pool from a configuration and an allocator, which the pool grows to its capacity.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_config`](Self::with_config); also [`Error::InvalidConfiguration`] if the allocator is
+    /// not empty.
+    ///
+    /// # Panics
+    ///
+    /// If the initializer does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{BitmapAllocator, FixedPool, PoolConfig};
+    ///
+    /// let config = PoolConfig::builder().capacity(3).build()?;
+    /// let pool = FixedPool::with_allocator(config, BitmapAllocator::default())?;
+    /// let first = pool.allocate('a')?;
+    /// assert_eq!(first.index(), 0);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn with_allocator(mut config: PoolConfig<T>, allocator: A) -> Result<Self> {
+        if allocator.capacity() != 0 {
+            return Err(Error::InvalidConfiguration {
+                field: "allocator",
+                message: "it has indices already; pass one with capacity 0, the pool makes it grow",
+            });
+        }
+        let growth = K::growth(&mut config)?;
+        let limits = Limits { growth, max_capacity: config.max_capacity, floor: config.capacity };
+        Ok(Self { core: Local::create(config, allocator, limits)?, kind: PhantomData })
+    }
+
+    /// Moves `value` into a vacant slot and returns the handle that owns it.
+    ///
+    /// Dropping the handle destroys the value and makes the slot vacant again. In a pool that recycles
+    /// objects, `value` takes the place of one.
+    ///
+    /// # Complexity
+    ///
+    /// *O*(1). Allocates memory only if the pool grows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PoolExhausted`] if no slot is vacant; [`Error::MaxCapacityExceeded`] if a growing pool is
+    /// at its limit, [`Error::OutOfMemory`] if it could not grow. The pool is unchanged then, and `value`
+    /// is dropped; see [`allocate_or_return`](Self::allocate_or_return).
+    ///
+    /// # Panics
+    ///
+    /// If the hook [`Poolable::on_acquire`] does; the value is destroyed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let mut job = pool.allocate(String::from("parse"))?;
+    /// job.push_str(" header");
+    /// assert_eq!(*job, "parse header");
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[inline]
+    pub fn allocate(&self, value: T) -> Result<OwnedHandle<'_, T>> {
+        let value = self.core.vacancy()?.fill(value);
+        // SAFETY: the core hands the value to nobody else.
+        Ok(unsafe { OwnedHandle::from_raw(value) })
+    }
+
+    /// The same as [`allocate`](Self::allocate), but `None` instead of an error.
+    ///
+    /// # Panics
+    ///
+    /// If the hook [`Poolable::on_acquire`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let first = pool.try_allocate(1);
+    /// assert!(first.is_some() && pool.try_allocate(2).is_none());
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[inline]
+    #[must_use = "the value is destroyed if its handle is not kept"]
+    pub fn try_allocate(&self, value: T) -> Option<OwnedHandle<'_, T>> {
+        self.allocate(value).ok()
+    }
+
+    /// The same as [`allocate`](Self::allocate), but gives the value back if the pool does not take it.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`], which has the value and the error of [`allocate`](Self::allocate).
+    ///
+    /// # Panics
+    ///
+    /// If the hook [`Poolable::on_acquire`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let _only = pool.allocate(vec![1])?;
+    /// let rejected = pool.allocate_or_return(vec![2]).unwrap_err();
+    /// assert_eq!(rejected.value, [2]);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[inline]
+    pub fn allocate_or_return(&self, value: T) -> Result<OwnedHandle<'_, T>, Rejected<T>> {
+        match self.core.vacancy() {
+            // SAFETY: the core hands the value to nobody else.
+            Ok(vacancy) => Ok(unsafe { OwnedHandle::from_raw(vacancy.fill(value)) }),
+            Err(error) => Err(Rejected { value, error }),
+        }
+    }
+
+    /// Calls `f` if there is a vacant slot, and moves what it returns there.
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate); `f` was not called then.
+    ///
+    /// # Panics
+    ///
+    /// If `f` or the hook [`Poolable::on_acquire`] does; the slot is vacant then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let list = pool.allocate_with(|| vec![0_u8; 100])?;
+    /// assert!(pool.allocate_with(|| unreachable!("the pool is full")).is_err());
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[inline]
+    pub fn allocate_with(&self, f: impl FnOnce() -> T) -> Result<OwnedHandle<'_, T>> {
+        let vacancy = self.core.vacancy()?;
+        // SAFETY: the core hands the value to nobody else.
+        Ok(unsafe { OwnedHandle::from_raw(vacancy.fill(f())) })
+    }
+
+    /// The same as [`allocate_with`](Self::allocate_with), but `None` instead of an error.
+    ///
+    /// # Panics
+    ///
+    /// If `f` or the hook [`Poolable::on_acquire`] does; the slot is vacant then.
+    #[inline]
+    #[must_use = "the value is destroyed if its handle is not kept"]
+    pub fn try_allocate_with(&self, f: impl FnOnce() -> T) -> Option<OwnedHandle<'_, T>> {
+        self.allocate_with(f).ok()
+    }
+
+    /// Lets `f` build a value in its slot, without a copy through the stack: for large values.
+    ///
+    /// `f` returns the slot that it was given, initialized, as [`MaybeUninit::write`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate); `f` was not called then.
+    ///
+    /// # Panics
+    ///
+    /// If `f` returns something else than its slot, or if `f` or the hook [`Poolable::on_acquire`]
+    /// panics; the slot is vacant then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::<[u8; 4096]>::new(10)?;
+    /// let page = pool.allocate_in_place(|slot| slot.write([7; 4096]))?;
+    /// assert_eq!(page[4095], 7);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[inline]
+    pub fn allocate_in_place<F>(&self, f: F) -> Result<OwnedHandle<'_, T>>
+    where
+        F: for<'slot> FnOnce(&'slot mut MaybeUninit<T>) -> &'slot mut T,
+    {
+        let mut vacancy = self.core.vacancy()?;
+        let slot = vacancy.slot();
+        let address = ptr::from_mut(slot).addr();
+        let written = ptr::from_mut(f(slot)).addr();
+        assert!(address == written, "the function returned a reference to something else than its slot");
+        // SAFETY: there is a `T` at the slot's address, and while `f` had the only reference to the slot,
+        // it can only have come there by initializing the slot.
+        let value = unsafe { vacancy.occupied() };
+        // SAFETY: the core hands the value to nobody else.
+        Ok(unsafe { OwnedHandle::from_raw(value) })
+    }
+
+    /// The same as [`allocate_in_place`](Self::allocate_in_place), but `None` instead of an error.
+    ///
+    /// # Panics
+    ///
+    /// As [`allocate_in_place`](Self::allocate_in_place).
+    #[inline]
+    #[must_use = "the value is destroyed if its handle is not kept"]
+    pub fn try_allocate_in_place<F>(&self, f: F) -> Option<OwnedHandle<'_, T>>
+    where
+        F: for<'slot> FnOnce(&'slot mut MaybeUninit<T>) -> &'slot mut T,
+    {
+        self.allocate_in_place(f).ok()
+    }
+
+    /// Moves all values into slots that are reserved beforehand: all or none.
+    ///
+    /// An iterator passed as `&mut` keeps its values if there is an error. If it ends before the length
+    /// that it announced, there are fewer handles; what it has beyond that length is not taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate), and no value was taken. Also [`Error::OutOfMemory`] if there is
+    /// no memory for the `Vec`.
+    ///
+    /// # Panics
+    ///
+    /// If the iterator or the hook [`Poolable::on_acquire`] does; all slots are vacant then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(3)?;
+    /// let mut names = ["a", "b", "c", "d"].into_iter();
+    /// assert!(pool.allocate_batch(&mut names).is_err());
+    /// let handles = pool.allocate_batch(names.take(3))?;
+    /// assert_eq!(*handles[2], "c");
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn allocate_batch<I>(&self, values: I) -> Result<Vec<OwnedHandle<'_, T>>>
+    where
+        I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    {
+        let mut values = values.into_iter();
+        let len = values.len();
+        let mut handles = Vec::new();
+        let mut vacancies = Vec::<Vacancy<'_, T, A>>::new();
+        let reserved = handles.try_reserve_exact(len).and_then(|()| vacancies.try_reserve_exact(len));
+        reserved.map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<OwnedHandle<'_, T>>()) })?;
+        self.core.reserve(len)?;
+        for _ in 0..len {
+            vacancies.push(self.core.vacancy()?);
+        }
+        // Backwards, because `pop` is the way to take them out one by one.
+        vacancies.reverse();
+        while let Some(vacancy) = vacancies.pop() {
+            let Some(value) = values.next() else { break };
+            // SAFETY: the core hands the value to nobody else.
+            handles.push(unsafe { OwnedHandle::from_raw(vacancy.fill(value)) });
+        }
+        Ok(handles)
+    }
+
+    /// Takes a ready object of a pool that has an initializer: one that was released before if there is
+    /// such a one, else a new one.
+    ///
+    /// Dropping the handle resets the object and leaves it in its slot for the next call.
+    ///
+    /// # Complexity
+    ///
+    /// *O*(1), and the initializer if no object is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate); also [`Error::InvalidConfiguration`] if the pool has no
+    /// initializer.
+    ///
+    /// # Panics
+    ///
+    /// If the initializer or the hook [`Poolable::on_acquire`] does; the slot is vacant then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{FixedPool, PoolConfig};
+    ///
+    /// let config = PoolConfig::builder().capacity(4).reset_fn(String::new, |text| text.clear()).build()?;
+    /// let pool = FixedPool::with_config(config)?;
+    /// let mut text = pool.acquire()?;
+    /// text.push_str("a long line that needs memory of its own");
+    /// drop(text);
+    /// let text = pool.acquire()?;
+    /// assert!(text.is_empty() && text.capacity() > 0);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn acquire(&self) -> Result<OwnedHandle<'_, T>> {
+        let object = self.core.acquire()?;
+        // SAFETY: the core hands the object to nobody else.
+        Ok(unsafe { OwnedHandle::from_raw(object) })
+    }
+
+    /// Moves `value` into a vacant slot and returns the first of the handles that share it.
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate); also [`Error::OutOfMemory`] if there is no memory to count the
+    /// handles, which is reserved when an object of a chunk is shared for the first time.
+    ///
+    /// # Panics
+    ///
+    /// If the hook [`Poolable::on_acquire`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let one = pool.allocate_shared("shared")?;
+    /// let two = one.clone();
+    /// drop(one);
+    /// assert_eq!((*two, pool.allocated()), ("shared", 1));
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn allocate_shared(&self, value: T) -> Result<SharedHandle<'_, T>> {
+        self.allocate(value)?.try_into_shared().map_err(|(error, _)| error)
+    }
+
+    /// Moves `value` into a vacant slot and returns a handle without a lifetime, which keeps the pool.
+    ///
+    /// For structures that own both the pool and its handles, or handles that are links between objects
+    /// of the same pool.
+    ///
+    /// # Complexity
+    ///
+    /// *O*(1). All such handles of a pool together count as one strong reference of the [`Rc`].
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate).
+    ///
+    /// # Panics
+    ///
+    /// If the hook [`Poolable::on_acquire`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{FixedPool, Poolable, RcHandle};
+    /// use std::rc::Rc;
+    ///
+    /// struct Node {
+    ///     value: u32,
+    ///     next: Option<RcHandle<Node>>,
+    /// }
+    /// impl Poolable for Node {}
+    ///
+    /// let pool = Rc::new(FixedPool::new(2)?);
+    /// let tail = pool.allocate_rc(Node { value: 2, next: None })?;
+    /// let head = pool.allocate_rc(Node { value: 1, next: Some(tail) })?;
+    /// drop(pool);
+    /// assert_eq!(head.next.as_ref().map(|node| node.value), Some(2));
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[inline]
+    pub fn allocate_rc(self: &Rc<Self>, value: T) -> Result<RcHandle<T>> {
+        let value = self.core.vacancy()?.fill(value);
+        // SAFETY: the core hands the value to nobody else, and it belongs to the pool in this `Rc`.
+        Ok(unsafe { RcHandle::from_raw(value, self) })
+    }
+
+    /// The same as [`acquire`](Self::acquire), but returns a handle without a lifetime, which keeps the pool.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_rc(self: &Rc<Self>) -> Result<RcHandle<T>> {
+        let object = self.core.acquire()?;
+        // SAFETY: the core hands the object to nobody else, and it belongs to the pool in this `Rc`.
+        Ok(unsafe { RcHandle::from_raw(object, self) })
+    }
+
+    /// Number of slots, vacant or occupied.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.core.capacity()
+    }
+
+    /// Number of vacant slots.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.core.available()
+    }
+
+    /// Number of occupied slots.
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        self.capacity() - self.available()
+    }
+
+    /// Whether all slots are occupied.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.available() == 0
+    }
+
+    /// Whether all slots are vacant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.allocated() == 0
+    }
+
+    /// Memory that the pool holds for slots, in bytes: reserved, not necessarily touched.
+    #[must_use]
+    pub fn bytes_reserved(&self) -> usize {
+        self.core.bytes()
+    }
+}
+
+impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
+    /// Whether the pool may add slots: its strategy allows it, and it is below `max_capacity`.
+    ///
+    /// A custom strategy may still answer 0, and the memory may not be had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{GrowingPool, PoolConfig};
+    ///
+    /// let pool = GrowingPool::with_config(PoolConfig::builder().capacity(1).max_capacity(Some(2)).build()?)?;
+    /// assert!(pool.can_grow());
+    /// let handles = pool.allocate_batch([1, 2])?;
+    /// assert!(!pool.can_grow());
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[must_use]
+    pub fn can_grow(&self) -> bool {
+        let Limits { growth, max_capacity, .. } = self.core.limits();
+        growth.as_ref().is_some_and(GrowthStrategy::allows_growth) && max_capacity.is_none_or(|max| self.capacity() < max)
+    }
+
+    /// Adds slots, if necessary, so that `additional` ones are vacant.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MaxCapacityExceeded`] if that is beyond the limit, [`Error::OutOfMemory`] if the memory
+    /// cannot be had. The pool is unchanged then.
+    ///
+    /// # Panics
+    ///
+    /// If the initializer of a pool with [`InitializationStrategy::Eager`](crate::InitializationStrategy)
+    /// does; the slots have been added then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::GrowingPool::<u64>::new(10)?;
+    /// pool.reserve(500)?;
+    /// assert_eq!(pool.available(), 500);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn reserve(&self, additional: usize) -> Result<()> {
+        self.core.reserve(additional)
+    }
+
+    /// Gives wholly vacant memory back, but leaves the capacity that the pool had at construction.
+    /// Returns the number of slots that are gone.
+    ///
+    /// The unit is a block of chunks, some 2 MiB of slots. Blocks with occupied slots stay, and those
+    /// that weak handles point to, even dead ones. Objects kept for `acquire` are destroyed.
+    ///
+    /// # Complexity
+    ///
+    /// *O*(vacant slots).
+    ///
+    /// # Panics
+    ///
+    /// If the destructor of an object that was kept does; the pool is trimmed, and usable, then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::GrowingPool::<[u8; 1024]>::new(1_000)?;
+    /// pool.reserve(100_000)?;
+    /// let before = pool.bytes_reserved();
+    /// pool.trim();
+    /// assert!(pool.capacity() >= 1_000 && pool.bytes_reserved() < before / 10);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    pub fn trim(&self) -> usize {
+        self.core.trim(self.core.limits().floor)
+    }
+
+    /// The same as [`trim`](Self::trim), but leaves at least `slots` slots, vacant or occupied.
+    ///
+    /// # Panics
+    ///
+    /// As [`trim`](Self::trim).
+    pub fn trim_to(&self, slots: usize) -> usize {
+        self.core.trim(slots)
+    }
+}
+
+impl<T: Poolable, A: Allocator, K: Kind> fmt::Debug for Pool<T, A, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(K::NAME)
+            .field("capacity", &self.capacity())
+            .field("allocated", &self.allocated())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kinds of [`Pool`]: [`Fixed`], [`Growing`], [`ThreadLocal`].
+pub trait Kind: sealed::Kind {}
+
+/// The kind of [`FixedPool`].
+#[derive(Debug)]
+pub enum Fixed {}
+
+/// The kind of [`GrowingPool`].
+#[derive(Debug)]
+pub enum Growing {}
+
+/// The kind of [`ThreadLocalPool`].
+#[derive(Debug)]
+pub enum ThreadLocal {
+    /// Not to be sent to another thread.
+    #[doc(hidden)]
+    _Unused(PhantomData<*const ()>, core::convert::Infallible),
+}
+
+impl Kind for Fixed {}
+impl Kind for Growing {}
+impl Kind for ThreadLocal {}
+
+mod sealed {
+    use super::{Error, Fixed, Growing, GrowthStrategy, PoolConfig, Result, ThreadLocal};
+
+    pub trait Kind {
+        const NAME: &'static str;
+
+        /// How pools of this kind grow; `None` if they never do.
+        fn growth<T>(config: &mut PoolConfig<T>) -> Result<Option<GrowthStrategy>> {
+            let message = "the pool never grows; remove it, or use a GrowingPool";
+            if config.growth_strategy.as_ref().is_some_and(|strategy| !matches!(strategy, GrowthStrategy::None)) {
+                return Err(Error::InvalidConfiguration { field: "growth_strategy", message });
+            }
+            if config.max_capacity.is_some_and(|max| max != config.capacity) {
+                return Err(Error::InvalidConfiguration { field: "max_capacity", message });
+            }
+            Ok(None)
+        }
+    }
+
+    impl Kind for Fixed {
+        const NAME: &'static str = "FixedPool";
+    }
+
+    impl Kind for Growing {
+        const NAME: &'static str = "GrowingPool";
+
+        fn growth<T>(config: &mut PoolConfig<T>) -> Result<Option<GrowthStrategy>> {
+            Ok(Some(config.growth_strategy.take().unwrap_or(GrowthStrategy::Exponential { factor: 2.0 })))
+        }
+    }
+
+    impl Kind for ThreadLocal {
+        const NAME: &'static str = "ThreadLocalPool";
+    }
+}

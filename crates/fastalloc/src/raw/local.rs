@@ -1,0 +1,680 @@
+//! The core for one thread at a time: no locks, no atomics.
+
+use alloc::alloc::{alloc, dealloc};
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::any::TypeId;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::{self, MaybeUninit, needs_drop};
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+
+use super::{Defer, Front, Head, Operations};
+use crate::allocator::{Allocator, StackAllocator};
+use crate::bits::Bits;
+use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Region};
+use crate::config::{GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, Reset};
+use crate::error::{Error, Result};
+use crate::poolable::Poolable;
+
+/// A pool without its shell. It stays at one place, because chunks point to it.
+///
+/// References to what is in the cells end before user code runs: hooks, initializers, resets,
+/// destructors and growth functions may call the pool.
+#[repr(C)]
+pub(crate) struct Local<T, A> {
+    /// First, so that a pointer to the core is one to its head.
+    front: Front<A>,
+    /// Slots in use, vacant or occupied.
+    capacity: Cell<usize>,
+    limits: Limits,
+    /// For pools that keep objects.
+    recycler: Option<Recycler<T>>,
+}
+
+/// How far a pool grows, and how far it shrinks.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// `None` if the pool never grows.
+    pub(crate) growth: Option<GrowthStrategy>,
+    pub(crate) max_capacity: Option<usize>,
+    /// What `trim` leaves.
+    pub(crate) floor: usize,
+}
+
+struct Recycler<T> {
+    initializer: Initializer<T>,
+    reset: Option<Reset<T>>,
+    /// New slots get objects at once.
+    eager: bool,
+    /// Vacant slots that hold an object.
+    kept: UnsafeCell<Bits>,
+    /// Vacant slots that were used and hold none. The allocator takes them for occupied, so that it
+    /// offers slots with objects first.
+    emptied: UnsafeCell<Vec<u32>>,
+}
+
+impl<T: Poolable, A: Allocator> Local<T, A> {
+    /// Makes a core for a configuration, growing `allocator` to its capacity.
+    pub(crate) fn create(config: PoolConfig<T>, allocator: A, limits: Limits) -> Result<Owner<T, A>> {
+        let (recycler, eager) = match config.initialization_strategy {
+            InitializationStrategy::Lazy => (None, false),
+            InitializationStrategy::Eager { initializer } => (Some((initializer, None)), true),
+            InitializationStrategy::Custom { initializer, reset } => (Some((initializer, reset)), false),
+        };
+        let recycler = recycler.map(|(initializer, reset)| Recycler {
+            initializer,
+            reset,
+            eager,
+            kept: UnsafeCell::default(),
+            emptied: UnsafeCell::default(),
+        });
+        let head = Head {
+            hot: Cell::new(ptr::null_mut()),
+            plain: recycler.is_none() && A::HOT_SLOT,
+            stack: TypeId::of::<A>() == TypeId::of::<StackAllocator>(),
+            operations: const { &Self::OPERATIONS },
+            chunks: UnsafeCell::new(Chunks::new(Geometry::new::<T>(config.alignment)?)),
+            rc_handles: Cell::new(0),
+            keeper: Cell::new(None),
+            #[cfg(debug_assertions)]
+            occupied: UnsafeCell::default(),
+        };
+        let front = Front { head, allocator: UnsafeCell::new(allocator) };
+        let core = Owner::new(Self { front, capacity: Cell::new(0), limits, recycler })?;
+        core.extend(config.capacity)?;
+        if config.pre_initialize || eager {
+            core.fill()?;
+        }
+        Ok(core)
+    }
+
+    const OPERATIONS: Operations =
+        Operations { take: take::<T, A>, release: release::<T, A>, vacate: vacate::<T, A>, free: free::<T, A>, on_release: on_release::<T> };
+
+    /// Slots, vacant or occupied.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity.get()
+    }
+
+    /// Vacant slots.
+    pub(crate) fn available(&self) -> usize {
+        // SAFETY: no mutable reference to the allocator is alive.
+        let vacant = unsafe { &*self.front.allocator.get() }.available();
+        // SAFETY: no mutable reference to the list is alive.
+        let emptied = self.recycler.as_ref().map_or(0, |recycler| unsafe { &*recycler.emptied.get() }.len());
+        vacant + usize::from(!self.front.head.hot.get().is_null()) + emptied
+    }
+
+    /// Memory held for slots, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        // SAFETY: no mutable reference to the chunks is alive.
+        unsafe { &*self.front.head.chunks.get() }.bytes()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Takes a vacant slot that holds no object; grows if there is none.
+    #[inline]
+    pub(crate) fn vacancy(&self) -> Result<Vacancy<'_, T, A>> {
+        let slot = match NonNull::new(self.front.head.hot.get()) {
+            Some(hot) => {
+                self.front.head.hot.set(ptr::null_mut());
+                hot.cast()
+            }
+            None => match self.next_if_plain() {
+                Some(slot) => slot,
+                None => return self.vacancy_slowly(),
+            },
+        };
+        self.front.head.occupy(slot.cast());
+        Ok(Vacancy { core: self, slot })
+    }
+
+    #[inline]
+    fn next_if_plain(&self) -> Option<NonNull<T>> {
+        if self.front.head.plain { self.next() } else { None }
+    }
+
+    /// The path for pools that are full, recycle objects, or have no hot slot.
+    #[cold]
+    #[inline(never)]
+    fn vacancy_slowly(&self) -> Result<Vacancy<'_, T, A>> {
+        loop {
+            let Some(slot) = self.next_emptied().or_else(|| self.next()) else {
+                self.grow()?;
+                continue;
+            };
+            self.front.head.occupy(slot.cast());
+            let vacancy = Vacancy { core: self, slot };
+            if self.take_kept(slot) {
+                // SAFETY: the slot holds an object, of which nobody but `vacancy` knows.
+                unsafe { slot.drop_in_place() };
+            }
+            return Ok(vacancy);
+        }
+    }
+
+    /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
+    pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
+        let Some(recycler) = &self.recycler else {
+            return Err(Error::InvalidConfiguration {
+                field: "initialization_strategy",
+                message: "acquire needs objects that the pool makes; \
+                          add .initializer(f) or .reset_fn(f, reset), or call allocate(value)",
+            });
+        };
+        loop {
+            let Some(slot) = self.next().or_else(|| self.next_emptied()) else {
+                self.grow()?;
+                continue;
+            };
+            self.front.head.occupy(slot.cast());
+            let vacancy = Vacancy { core: self, slot };
+            if !self.take_kept(slot) {
+                let object = (recycler.initializer)();
+                // SAFETY: the slot holds no object, and nobody but `vacancy` knows of it.
+                unsafe { slot.write(object) };
+            }
+            // SAFETY: the slot holds an object.
+            return Ok(unsafe { vacancy.occupied() });
+        }
+    }
+
+    /// Takes the index that the allocator offers.
+    #[inline]
+    fn next(&self) -> Option<NonNull<T>> {
+        // SAFETY: no other reference to the allocator is alive.
+        let index = unsafe { &mut *self.front.allocator.get() }.allocate()?;
+        Some(self.slot(index))
+    }
+
+    fn next_emptied(&self) -> Option<NonNull<T>> {
+        // SAFETY: no other reference to the list is alive.
+        let index = unsafe { &mut *self.recycler.as_ref()?.emptied.get() }.pop()?;
+        Some(self.slot(index as usize))
+    }
+
+    /// Whether a slot that was vacant holds an object, which is the caller's from now on.
+    fn take_kept(&self, slot: NonNull<T>) -> bool {
+        let Some(recycler) = &self.recycler else { return false };
+        // SAFETY: no other reference to the set is alive.
+        unsafe { &mut *recycler.kept.get() }.remove(self.front.head.index(slot.cast()))
+    }
+
+    /// Address of a slot in use.
+    #[inline]
+    fn slot(&self, index: usize) -> NonNull<T> {
+        // SAFETY: no other reference to the chunks is alive.
+        let chunks = unsafe { &mut *self.front.head.chunks.get() };
+        // SAFETY: allocators offer only indices of regions in use, and those have memory.
+        unsafe { chunks.slot(index, NonNull::from(self).cast()) }.cast()
+    }
+
+    /// Makes a slot vacant for the allocator.
+    #[inline]
+    fn free(&self, slot: NonNull<T>) {
+        let index = self.front.head.index(slot.cast());
+        // SAFETY: no other reference to the allocator is alive.
+        unsafe { &mut *self.front.allocator.get() }.free(index);
+    }
+
+    /// Makes a slot vacant that holds no object.
+    #[inline]
+    fn vacate(&self, slot: NonNull<T>) {
+        if self.front.head.plain {
+            return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast());
+        }
+        self.front.head.unoccupy(slot.cast());
+        if let Some(recycler) = &self.recycler {
+            // SAFETY: no other reference to the list is alive.
+            let emptied = unsafe { &mut *recycler.emptied.get() };
+            if emptied.try_reserve(1).is_ok() {
+                // Indices are below `CAPACITY_MAX`.
+                return emptied.push(self.front.head.index(slot.cast()) as u32);
+            }
+        }
+        self.free(slot);
+    }
+
+    /// Makes a slot vacant that holds an object for the next `acquire`.
+    fn keep(&self, slot: NonNull<T>, recycler: &Recycler<T>) {
+        self.front.head.unoccupy(slot.cast());
+        // SAFETY: no other reference to the set is alive.
+        unsafe { &mut *recycler.kept.get() }.insert(self.front.head.index(slot.cast()));
+        self.free(slot);
+    }
+
+    /// Adds slots as the growth strategy says: one at least.
+    fn grow(&self) -> Result<()> {
+        let step = self.limits.growth.as_ref().map_or(0, |growth| growth.compute_growth(self.capacity()));
+        if self.available() > 0 {
+            return Ok(()); // The growth function released something.
+        }
+        let current = self.capacity();
+        if step == 0 {
+            return Err(Error::PoolExhausted { capacity: current, allocated: current });
+        }
+        let step = match self.limits.max_capacity {
+            Some(max) if current >= max => {
+                return Err(Error::MaxCapacityExceeded { current, requested: current.saturating_add(step), max });
+            }
+            Some(max) => step.min(max - current),
+            None => step,
+        };
+        self.extend_and_fill(step)
+    }
+
+    /// Adds slots until `additional` ones are vacant.
+    pub(crate) fn reserve(&self, additional: usize) -> Result<()> {
+        let current = self.capacity();
+        let missing = additional.saturating_sub(self.available());
+        if missing == 0 {
+            return Ok(());
+        }
+        if self.limits.growth.is_none() {
+            return Err(Error::PoolExhausted { capacity: current, allocated: current - self.available() });
+        }
+        match self.limits.max_capacity {
+            Some(max) if max - current < missing => {
+                Err(Error::MaxCapacityExceeded { current, requested: current.saturating_add(missing), max })
+            }
+            _ => self.extend_and_fill(missing),
+        }
+    }
+
+    fn extend_and_fill(&self, additional: usize) -> Result<()> {
+        self.extend(additional)?;
+        match &self.recycler {
+            Some(recycler) if recycler.eager => self.fill(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds vacant slots. On failure nothing has changed.
+    fn extend(&self, additional: usize) -> Result<()> {
+        // SAFETY: no other reference to the chunks is alive, here and below.
+        let chunks = unsafe { &mut *self.front.head.chunks.get() };
+        // SAFETY: no other reference to the allocator is alive, here and below.
+        let allocator = unsafe { &mut *self.front.allocator.get() };
+
+        // Memory: first for regions with slots that are not in use, because of a trim or because the
+        // last step needed less than a chunk; then for new regions.
+        let regions_before = chunks.regions().len();
+        let mut missing = additional;
+        for region in 0..regions_before {
+            let spare = chunks.regions()[region].spare();
+            if missing > 0 && spare > 0 {
+                chunks.restore(region)?;
+                missing = missing.saturating_sub(spare);
+            }
+        }
+        if missing > 0 {
+            let limit = self.limits.max_capacity.unwrap_or(CAPACITY_MAX);
+            chunks.add(missing, self.limits.growth.is_none(), limit)?;
+        }
+
+        // Bookkeeping: the allocator knows all indices up to the last one that was ever in use.
+        let known = allocator.capacity();
+        let plan = |regions: &[Region]| {
+            let mut missing = additional;
+            let mut end = known;
+            for region in regions {
+                let opened = region.spare().min(missing);
+                missing -= opened;
+                if opened > 0 {
+                    end = end.max(region.first_index + region.open + opened);
+                }
+            }
+            end
+        };
+        let end = plan(chunks.regions());
+        let result = match &self.recycler {
+            // SAFETY: no other reference to the set is alive.
+            Some(recycler) => unsafe { &mut *recycler.kept.get() }.reserve(end),
+            None => Ok(()),
+        };
+        #[cfg(debug_assertions)]
+        // SAFETY: no other reference to the set is alive.
+        let result = result.and_then(|()| unsafe { &mut *self.front.head.occupied.get() }.reserve(end));
+        if let Err(error) = result.and_then(|()| allocator.grow(end - known)) {
+            chunks.truncate(regions_before);
+            return Err(error);
+        }
+
+        // Nothing fails from here on.
+        let mut missing = additional;
+        for region in chunks.regions_mut() {
+            let opened = region.spare().min(missing);
+            let start = region.first_index + region.open;
+            // Those that the allocator has taken for occupied; backwards, so that a stack offers the first one first.
+            for index in (start..known.clamp(start, start + opened)).rev() {
+                allocator.free(index);
+            }
+            region.open += opened;
+            missing -= opened;
+        }
+        self.capacity.set(self.capacity() + additional);
+        Ok(())
+    }
+
+    /// Makes objects in all vacant slots that hold none.
+    fn fill(&self) -> Result<()> {
+        let Some(recycler) = &self.recycler else { return Ok(()) };
+        let count = self.available();
+        let mut taken = Taken { core: self, slots: Vec::new() };
+        if taken.slots.try_reserve_exact(count).is_err() {
+            return Err(Error::OutOfMemory { bytes: count.saturating_mul(size_of::<NonNull<T>>()) });
+        }
+        // All at once, because a stack would offer the same slot again and again.
+        taken.slots.extend((0..count).map_while(|_| self.next()));
+        while let Some(&slot) = taken.slots.last() {
+            let index = self.front.head.index(slot.cast());
+            // SAFETY: no other reference to the set is alive.
+            if !unsafe { &*recycler.kept.get() }.contains(index) {
+                let object = (recycler.initializer)();
+                // SAFETY: the slot holds no object, and is neither vacant nor a handle's.
+                unsafe { slot.write(object) };
+                // SAFETY: no other reference to the set is alive.
+                unsafe { &mut *recycler.kept.get() }.insert(index);
+            }
+            taken.slots.pop();
+            self.free(slot);
+        }
+        Ok(())
+    }
+
+    /// Gives the memory of wholly vacant regions back, the last ones first, as long as `floor` slots
+    /// remain. Returns the number of slots that are gone.
+    pub(crate) fn trim(&self, floor: usize) -> usize {
+        let closing = self.withhold_vacant_regions(floor);
+        let mut gone = 0;
+        for region in closing {
+            // SAFETY: no other reference to the chunks is alive.
+            let indices = unsafe { &*self.front.head.chunks.get() }.regions()[region].open_indices();
+            gone += indices.len();
+            // Also if the destructor of an object unwinds.
+            let _close = Defer(|| {
+                // SAFETY: no other reference to the chunks is alive.
+                let chunks = unsafe { &mut *self.front.head.chunks.get() };
+                // SAFETY: the allocator offers none of its slots, all are vacant, and their objects are gone.
+                unsafe { chunks.release(region) };
+                let region = &mut chunks.regions_mut()[region];
+                self.capacity.set(self.capacity() - region.open);
+                region.open = 0;
+                region.closing = false;
+            });
+            if let Some(recycler) = &self.recycler {
+                // SAFETY: no other reference to the set is alive while it runs.
+                let was_kept = |index: &usize| unsafe { &mut *recycler.kept.get() }.remove(*index);
+                // SAFETY: the slots are vacant and withheld, so nobody else uses the objects kept in them.
+                unsafe { destroy(&mut indices.filter(was_kept).map(|index| self.slot(index))) };
+            }
+        }
+        gone
+    }
+
+    /// Takes the indices of wholly vacant regions out of circulation. Returns these regions.
+    fn withhold_vacant_regions(&self, floor: usize) -> Vec<usize> {
+        // SAFETY: no other reference to the chunks is alive, and no user code runs.
+        let chunks = unsafe { &mut *self.front.head.chunks.get() };
+        // SAFETY: the same for the allocator.
+        let allocator = unsafe { &mut *self.front.allocator.get() };
+        let (mut vacant, mut vacant_by_region, mut closing) = (Vec::<u32>::new(), Vec::<usize>::new(), Vec::new());
+        let regions = chunks.regions().len();
+        let reserved = vacant
+            .try_reserve_exact(self.available())
+            .and_then(|()| vacant_by_region.try_reserve_exact(regions))
+            .and_then(|()| closing.try_reserve_exact(regions));
+        if reserved.is_err() {
+            return closing;
+        }
+
+        if let Some(hot) = NonNull::new(self.front.head.hot.replace(ptr::null_mut())) {
+            allocator.free(self.front.head.index(hot));
+        }
+        // Indices fit, because they are below `CAPACITY_MAX`.
+        vacant.extend(core::iter::from_fn(|| allocator.allocate()).map(|index| index as u32));
+        let offered = vacant.len();
+        if let Some(recycler) = &self.recycler {
+            // SAFETY: no other reference to the list is alive.
+            vacant.append(unsafe { &mut *recycler.emptied.get() });
+        }
+        vacant_by_region.resize(regions, 0);
+        for &index in &vacant {
+            vacant_by_region[chunks.region_of(index as usize)] += 1;
+        }
+
+        let mut left = self.capacity();
+        for number in (0..regions).rev() {
+            let region = &chunks.regions()[number];
+            let vacated = region.open > 0 && vacant_by_region[number] == region.open;
+            if vacated && !region.closing && left - region.open >= floor && !chunks.has_weak_handles(number) {
+                left -= region.open;
+                chunks.regions_mut()[number].closing = true;
+                closing.push(number);
+            }
+        }
+
+        let is_left = |index: &&u32| !chunks.regions()[chunks.region_of(**index as usize)].closing;
+        for &index in vacant[..offered].iter().rev().filter(is_left) {
+            allocator.free(index as usize);
+        }
+        if let Some(recycler) = &self.recycler {
+            // SAFETY: no other reference to the list is alive.
+            unsafe { &mut *recycler.emptied.get() }.extend(vacant[offered..].iter().filter(is_left));
+        }
+        closing
+    }
+
+    /// Destroys all objects: those that were kept, and those whose handles were forgotten. Returns
+    /// `false` if there was no memory to find out which these are.
+    fn destroy_all(&self) -> bool {
+        if !needs_drop::<T>() || (self.recycler.is_none() && self.available() == self.capacity()) {
+            return true;
+        }
+        // SAFETY: no other reference to the allocator is alive.
+        let allocator = unsafe { &mut *self.front.allocator.get() };
+        let mut vacant = Bits::default();
+        if vacant.reserve(allocator.capacity()).is_err() {
+            return false;
+        }
+        if let Some(hot) = NonNull::new(self.front.head.hot.replace(ptr::null_mut())) {
+            vacant.insert(self.front.head.index(hot));
+        }
+        core::iter::from_fn(|| allocator.allocate()).for_each(|index| vacant.insert(index));
+        if let Some(recycler) = &self.recycler {
+            // SAFETY: no other reference to the list is alive.
+            unsafe { &*recycler.emptied.get() }.iter().for_each(|&index| vacant.insert(index as usize));
+            // SAFETY: no other reference to the set is alive.
+            let kept = unsafe { &*recycler.kept.get() };
+            (0..allocator.capacity()).filter(|&index| kept.contains(index)).for_each(|index| {
+                vacant.remove(index);
+            });
+        }
+        let in_use = |region: usize| {
+            // SAFETY: no mutable reference to the chunks is alive.
+            unsafe { &*self.front.head.chunks.get() }.regions().get(region).map(Region::open_indices)
+        };
+        let occupied = (0..).map_while(in_use).flatten().filter(|&index| !vacant.contains(index));
+        // SAFETY: these slots hold objects that were kept, or whose handles were forgotten.
+        unsafe { destroy(&mut occupied.map(|index| self.slot(index))) };
+        true
+    }
+}
+
+/// Destroys objects, also those that come after one whose destructor unwinds.
+///
+/// # Safety
+///
+/// The slots hold objects that nobody else uses, nor will.
+unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>) {
+    while let Some(slot) = slots.next() {
+        // SAFETY: the caller says so for all of them.
+        let rest = Defer(|| unsafe { destroy(&mut *slots) });
+        // SAFETY: the caller says so.
+        unsafe { slot.drop_in_place() };
+        mem::forget(rest);
+    }
+}
+
+/// Vacant slots that the allocator takes for occupied.
+struct Taken<'core, T: Poolable, A: Allocator> {
+    core: &'core Local<T, A>,
+    slots: Vec<NonNull<T>>,
+}
+
+impl<T: Poolable, A: Allocator> Drop for Taken<'_, T, A> {
+    fn drop(&mut self) {
+        while let Some(slot) = self.slots.pop() {
+            self.core.free(slot);
+        }
+    }
+}
+
+/// A slot that was taken and has no object yet. Dropped, it is vacant again.
+#[must_use]
+pub(crate) struct Vacancy<'core, T: Poolable, A: Allocator> {
+    core: &'core Local<T, A>,
+    slot: NonNull<T>,
+}
+
+impl<T: Poolable, A: Allocator> Vacancy<'_, T, A> {
+    /// The slot, to be written to.
+    #[inline]
+    pub(crate) fn slot(&mut self) -> &mut MaybeUninit<T> {
+        // SAFETY: the slot is valid for a `T`, and nobody but `self` knows of it.
+        unsafe { self.slot.cast::<MaybeUninit<T>>().as_mut() }
+    }
+
+    /// Puts an object into the slot and calls its hook.
+    #[inline]
+    pub(crate) fn fill(mut self, value: T) -> NonNull<T> {
+        self.slot().write(value);
+        // SAFETY: the slot holds an object.
+        unsafe { self.occupied() }
+    }
+
+    /// Calls the hook of the object in the slot, which is the caller's from now on.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an object.
+    #[inline]
+    pub(crate) unsafe fn occupied(self) -> NonNull<T> {
+        let mut slot = self.slot;
+        // SAFETY: the object is nobody else's.
+        let destroy = Defer(move || unsafe { slot.drop_in_place() });
+        // SAFETY: the caller says that the object is there, and it is nobody else's.
+        unsafe { slot.as_mut() }.on_acquire();
+        mem::forget(destroy);
+        mem::forget(self);
+        slot
+    }
+}
+
+impl<T: Poolable, A: Allocator> Drop for Vacancy<'_, T, A> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.vacate(self.slot);
+    }
+}
+
+/// Takes a vacant slot without an object: [`Operations::take`].
+///
+/// # Safety
+///
+/// `head` is the head of a `Local<T, A>`; this holds for the following functions too.
+unsafe fn take<T: Poolable, A: Allocator>(head: NonNull<Head>) -> Result<NonNull<u8>> {
+    // SAFETY: the caller says so; a core is changed through its cells only.
+    let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
+    let vacancy = core.vacancy()?;
+    let slot = vacancy.slot.cast();
+    mem::forget(vacancy);
+    Ok(slot)
+}
+
+/// Hook, then reset or destructor, then the slot is vacant: [`Operations::release`].
+unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the caller says so; a core is changed through its cells only.
+    let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
+    let mut slot = slot.cast::<T>();
+    // What follows happens even if the hook or the reset unwinds.
+    let vacate = Defer(move || core.vacate(slot));
+    // SAFETY: the slot holds an object, which is not used afterwards.
+    let destroy = Defer(move || unsafe { slot.drop_in_place() });
+    // SAFETY: the slot holds an object that nobody else uses.
+    let object = unsafe { slot.as_mut() };
+    object.on_release();
+    let Some(recycler) = &core.recycler else { return };
+    if recycler.reset.as_ref().is_none_or(|reset| reset(object)) {
+        mem::forget(destroy);
+        mem::forget(vacate);
+        core.keep(slot, recycler);
+    }
+}
+
+/// Makes a slot vacant whose object is gone: [`Operations::vacate`].
+unsafe fn vacate<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the caller says so; a core is changed through its cells only.
+    unsafe { head.cast::<Local<T, A>>().as_ref() }.vacate(slot.cast());
+}
+
+/// Gives a slot back to the allocator: [`Operations::free`].
+unsafe fn free<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the caller says so; a core is changed through its cells only.
+    unsafe { head.cast::<Local<T, A>>().as_ref() }.free(slot.cast());
+}
+
+/// The hook of an object: [`Operations::on_release`].
+unsafe fn on_release<T: Poolable>(slot: NonNull<u8>) {
+    // SAFETY: the caller says that the slot holds a `T` that nobody else uses.
+    unsafe { slot.cast::<T>().as_mut() }.on_release();
+}
+
+/// Owns a core.
+pub(crate) struct Owner<T: Poolable, A: Allocator>(NonNull<Local<T, A>>);
+
+impl<T: Poolable, A: Allocator> Owner<T, A> {
+    fn new(core: Local<T, A>) -> Result<Self> {
+        let layout = Layout::new::<Local<T, A>>();
+        // SAFETY: a core is not zero-sized.
+        let memory = unsafe { alloc(layout) };
+        let Some(memory) = NonNull::new(memory.cast::<Local<T, A>>()) else {
+            return Err(Error::OutOfMemory { bytes: layout.size() });
+        };
+        // SAFETY: the memory is new and fits a core.
+        unsafe { memory.write(core) };
+        Ok(Self(memory))
+    }
+}
+
+impl<T: Poolable, A: Allocator> Deref for Owner<T, A> {
+    type Target = Local<T, A>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: the core lives as long as its owner, and is changed through cells only.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: Poolable, A: Allocator> Drop for Owner<T, A> {
+    fn drop(&mut self) {
+        let core = self.0;
+        let free = Defer(|| {
+            // SAFETY: handles borrow or share the pool, so none is left.
+            unsafe { core.drop_in_place() };
+            // SAFETY: `new` allocated the core with this layout.
+            unsafe { dealloc(core.as_ptr().cast(), Layout::new::<Local<T, A>>()) };
+        });
+        if self.destroy_all() {
+            drop(free);
+        } else {
+            // Objects may be pinned: rather leak them with their memory than take it from under them.
+            mem::forget(free);
+        }
+    }
+}

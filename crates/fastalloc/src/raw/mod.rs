@@ -1,0 +1,363 @@
+//! Who may ask for a slot, and when: one core for each kind of sharing.
+
+mod local;
+
+use alloc::rc::Rc;
+use core::cell::{Cell, UnsafeCell};
+use core::mem;
+use core::ptr::NonNull;
+
+pub(crate) use self::local::{Limits, Local, Owner, Vacancy};
+#[cfg(debug_assertions)]
+use crate::bits::Bits;
+use crate::allocator::{Allocator, StackAllocator};
+use crate::chunk::{Chunks, Header, Share};
+use crate::error::Result;
+use crate::poolable::{Internal, Poolable, Tenant};
+
+/// The part of a core that does not depend on its types: what a handle finds from its address.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The slot released last, the next to be handed out; or null. In front of the allocator, which
+    /// takes it for occupied. Always null unless `plain`.
+    hot: Cell<*mut u8>,
+    /// Released values are destroyed, and the allocator lets the pool keep a hot slot.
+    plain: bool,
+    /// The core starts with a `Front<StackAllocator>`: the usual case needs no indirect call.
+    stack: bool,
+    operations: &'static Operations,
+    pub(crate) chunks: UnsafeCell<Chunks>,
+    /// `RcHandle`s, and the `Rc` of the pool that they own together.
+    rc_handles: Cell<usize>,
+    keeper: Cell<Option<Keeper>>,
+    /// Slots that a handle owns.
+    #[cfg(debug_assertions)]
+    occupied: UnsafeCell<Bits>,
+}
+
+/// How a core starts that has an allocator of type `A`.
+#[derive(Debug)]
+#[repr(C)]
+struct Front<A> {
+    head: Head,
+    allocator: UnsafeCell<A>,
+}
+
+/// What a core does for handles that do not know its types. Each takes a core whose types are the ones
+/// that the functions were made for.
+#[derive(Debug)]
+struct Operations {
+    /// Takes a vacant slot without an object.
+    take: unsafe fn(NonNull<Head>) -> Result<NonNull<u8>>,
+    /// Ends the use of an occupied slot: hook, then reset or destructor, then the slot is vacant.
+    release: unsafe fn(NonNull<Head>, NonNull<u8>),
+    /// Makes an occupied slot vacant whose object is gone.
+    vacate: unsafe fn(NonNull<Head>, NonNull<u8>),
+    /// Gives a slot that no handle owns back to the allocator.
+    free: unsafe fn(NonNull<Head>, NonNull<u8>),
+    /// `Poolable::on_release` of the object.
+    on_release: unsafe fn(NonNull<u8>),
+}
+
+/// An `Rc` of a pool whose type was forgotten, and the function that drops it.
+#[derive(Debug, Clone, Copy)]
+struct Keeper {
+    pool: NonNull<()>,
+    drop: unsafe fn(NonNull<()>),
+}
+
+impl Head {
+    /// Notes that a handle owns the slot from now on.
+    #[inline]
+    fn occupy(&self, slot: NonNull<u8>) {
+        #[cfg(debug_assertions)]
+        {
+            let index = self.index(slot);
+            // SAFETY: no other reference to the set is alive.
+            let occupied = unsafe { &mut *self.occupied.get() };
+            assert!(!occupied.contains(index), "slot {index} was handed out twice");
+            occupied.insert(index);
+        }
+        let _ = slot;
+    }
+
+    /// Notes that no handle owns the slot any more.
+    #[inline]
+    fn unoccupy(&self, slot: NonNull<u8>) {
+        #[cfg(debug_assertions)]
+        {
+            let index = self.index(slot);
+            // SAFETY: no other reference to the set is alive.
+            let was_occupied = unsafe { &mut *self.occupied.get() }.remove(index);
+            assert!(was_occupied, "double release of slot {index}");
+        }
+        let _ = slot;
+    }
+
+    #[inline]
+    fn index(&self, slot: NonNull<u8>) -> usize {
+        // SAFETY: nobody changes the chunks while a reference to the geometry is alive.
+        let geometry = unsafe { &*self.chunks.get() }.geometry();
+        // SAFETY: slots that are handed to a core are its own.
+        let header = unsafe { geometry.header(slot.as_ptr()) };
+        geometry.index(header, slot.addr().get())
+    }
+}
+
+/// The core and the slot of a value that a handle owns.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot.
+#[inline]
+unsafe fn locate<T: ?Sized>(value: NonNull<T>) -> (NonNull<Head>, NonNull<u8>) {
+    // SAFETY: the caller says so.
+    let header = unsafe { Header::of(value) };
+    // The slot with the provenance of its chunk: that of `value` may end with the value.
+    let slot = header.cast::<u8>().with_addr(value.addr());
+    // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
+    (unsafe { header.as_ref() }.head, slot)
+}
+
+/// Ends the use of a slot: hook, then reset or destructor, then the slot is vacant.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot, and is not used afterwards.
+#[inline]
+pub(crate) unsafe fn release<T: ?Sized + Tenant>(value: NonNull<T>) {
+    // SAFETY: the caller says that the slot is occupied.
+    let (head, slot) = unsafe { locate(value) };
+    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
+    let core = unsafe { head.as_ref() };
+    if !core.plain {
+        // SAFETY: the slot is occupied, and the core's operations are for its own types.
+        return unsafe { (core.operations.release)(head, slot) };
+    }
+    // Each step happens even if the one before it unwinds.
+    let vacate = Defer(|| vacate(core, head, slot));
+    // SAFETY: the value is initialized and not used afterwards.
+    let destroy = Defer(move || unsafe { value.drop_in_place() });
+    // SAFETY: the value is initialized, in a slot of this core, and nobody else uses it.
+    unsafe { T::release_hook(value, core.operations.on_release, Internal(())) };
+    drop(destroy);
+    drop(vacate);
+}
+
+/// Ends the use of a slot whose value was moved out.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot, and is not used afterwards, nor destroyed.
+#[inline]
+pub(crate) unsafe fn forget_value<T: ?Sized>(value: NonNull<T>) {
+    // SAFETY: the caller says that the slot is occupied; what its value was does not matter here.
+    let (head, slot) = unsafe { locate(value) };
+    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
+    let core = unsafe { head.as_ref() };
+    if core.plain {
+        vacate(core, head, slot);
+    } else {
+        // SAFETY: the slot is occupied, and the core's operations are for its own types.
+        unsafe { (core.operations.vacate)(head, slot) };
+    }
+}
+
+/// Makes a slot of a plain core vacant.
+#[inline]
+fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>) {
+    debug_assert!(core.plain);
+    core.unoccupy(slot);
+    let Some(colder) = NonNull::new(core.hot.replace(slot.as_ptr())) else { return };
+    if core.stack {
+        // SAFETY: `stack` says that the core starts so; it is changed through cells only.
+        let front = unsafe { head.cast::<Front<StackAllocator>>().as_ref() };
+        let index = core.index(colder);
+        // SAFETY: no other reference to the allocator is alive.
+        unsafe { &mut *front.allocator.get() }.free(index);
+    } else {
+        // SAFETY: the slot was the hot one, which is occupied for the allocator.
+        unsafe { (core.operations.free)(head, colder) };
+    }
+}
+
+/// Index of an occupied slot.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot.
+#[inline]
+pub(crate) unsafe fn index<T: ?Sized>(value: NonNull<T>) -> usize {
+    // SAFETY: the caller says so.
+    let (head, slot) = unsafe { locate(value) };
+    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
+    unsafe { head.as_ref() }.index(slot)
+}
+
+/// Puts what `f` returns into another slot of the pool that a value is in.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot, made for a `T`.
+pub(crate) unsafe fn allocate_beside<T: Poolable>(value: NonNull<T>, f: impl FnOnce() -> T) -> Result<NonNull<T>> {
+    // SAFETY: the caller says so.
+    let (head, _) = unsafe { locate(value) };
+    // SAFETY: the core of an occupied slot is alive.
+    let operations = unsafe { head.as_ref() }.operations;
+    // SAFETY: the core's operations are for its own types.
+    let slot = unsafe { (operations.take)(head) }?;
+    // SAFETY: the slot is occupied and, if this runs, holds no object.
+    let vacate = Defer(|| unsafe { (operations.vacate)(head, slot) });
+    let mut value = slot.cast::<T>();
+    let object = f();
+    // SAFETY: the slot is new and holds no object.
+    unsafe { value.write(object) };
+    // SAFETY: the object is nobody else's.
+    let destroy = Defer(move || unsafe { value.drop_in_place() });
+    // SAFETY: the object was just written, and is nobody else's.
+    unsafe { value.as_mut() }.on_acquire();
+    mem::forget(destroy);
+    mem::forget(vacate);
+    Ok(value)
+}
+
+/// Converts a pointer to a value by a coercion of references.
+///
+/// # Panics
+///
+/// If `f` returns a reference to anything else than the whole value.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot, and nobody else uses it.
+pub(crate) unsafe fn unsize<T, U: ?Sized>(mut value: NonNull<T>, f: fn(&mut T) -> &mut U) -> NonNull<U> {
+    let address = value.addr();
+    // SAFETY: the caller says so.
+    let converted = f(unsafe { value.as_mut() });
+    // The size and alignment lead from a value to its chunk.
+    let same_layout = size_of_val(converted) == size_of::<T>() && align_of_val(converted) == align_of::<T>();
+    let converted = NonNull::from(converted);
+    assert!(converted.addr() == address && same_layout, "the function returned a reference to something else than the whole value");
+    converted
+}
+
+/// The counts of an object, in a table that is made for its chunk if there is none.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot, whose pool outlives the reference.
+pub(crate) unsafe fn share<'a, T: ?Sized>(value: NonNull<T>) -> Result<&'a Share> {
+    // SAFETY: the caller says so.
+    let header = unsafe { Header::of(value) };
+    // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
+    let header_ref = unsafe { header.as_ref() };
+    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
+    let core = unsafe { header_ref.head.as_ref() };
+    // SAFETY: no other reference to the chunks is alive.
+    unsafe { &mut *core.chunks.get() }.share(header_ref)?;
+    // SAFETY: the chunk has a table now.
+    Ok(unsafe { shared(header, value.cast()) })
+}
+
+/// The counts of an object.
+///
+/// # Safety
+///
+/// `slot` is a slot of a chunk with this header, which outlives the reference and has a table.
+#[inline]
+pub(crate) unsafe fn shared<'a>(header: NonNull<Header>, slot: NonNull<u8>) -> &'a Share {
+    // SAFETY: the header of a chunk is initialized, and changed through its cells only.
+    let header = unsafe { header.as_ref() };
+    // SAFETY: the core of a chunk is alive; it is changed through cells only.
+    let core = unsafe { header.head.as_ref() };
+    // SAFETY: no mutable reference to the chunks is alive.
+    let position = unsafe { &*core.chunks.get() }.geometry().position(header, slot.addr().get());
+    // SAFETY: the table has an entry for each slot of the chunk.
+    let share = unsafe { header.shares().add(position) };
+    // SAFETY: the table was zeroed, which is valid for counts; they are changed through cells only.
+    unsafe { &*share }
+}
+
+/// Whether a value is in an occupied slot; always `true` in release builds.
+///
+/// # Safety
+///
+/// `value` points into a slot, occupied or vacant.
+#[inline]
+pub(crate) unsafe fn is_occupied<T: ?Sized>(value: NonNull<T>) -> bool {
+    #[cfg(debug_assertions)]
+    {
+        // SAFETY: the caller says so.
+        let (head, slot) = unsafe { locate(value) };
+        // SAFETY: the core of a slot is alive; it is changed through cells only.
+        let core = unsafe { head.as_ref() };
+        let index = core.index(slot);
+        // SAFETY: no mutable reference to the set is alive.
+        unsafe { &*core.occupied.get() }.contains(index)
+    }
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = value;
+        true
+    }
+}
+
+/// Counts a handle that owns a share of the `Rc` that its pool is in.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot of `pool`.
+pub(crate) unsafe fn retain<T, P>(value: NonNull<T>, pool: &Rc<P>) {
+    unsafe fn drop_pool<P>(pool: NonNull<()>) {
+        // SAFETY: `retain` made the pointer from an `Rc` of the same type.
+        drop(unsafe { Rc::from_raw(pool.as_ptr().cast::<P>().cast_const()) });
+    }
+    // SAFETY: the caller says so.
+    let (head, _) = unsafe { locate(value) };
+    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
+    let core = unsafe { head.as_ref() };
+    if core.rc_handles.get() == 0 {
+        let pool = Rc::into_raw(Rc::clone(pool)).cast_mut();
+        // SAFETY: an `Rc` is never null.
+        let pool = unsafe { NonNull::new_unchecked(pool) }.cast();
+        core.keeper.set(Some(Keeper { pool, drop: drop_pool::<P> }));
+    }
+    core.rc_handles.set(core.rc_handles.get() + 1);
+}
+
+/// Counts a handle less; with the last one goes its share of the pool, and perhaps the pool.
+///
+/// # Safety
+///
+/// `head` is the core of an `Rc`'s pool, and [`retain`] counted the handle.
+pub(crate) unsafe fn let_go(head: NonNull<Head>) {
+    // SAFETY: the core is alive as long as handles are counted; it is changed through cells only.
+    let core = unsafe { head.as_ref() };
+    core.rc_handles.set(core.rc_handles.get() - 1);
+    if core.rc_handles.get() == 0
+        && let Some(keeper) = core.keeper.take()
+    {
+        // SAFETY: `retain` made the keeper, and `take` sees to it that it is used once.
+        unsafe { (keeper.drop)(keeper.pool) };
+    }
+}
+
+/// The core of an occupied slot.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot.
+pub(crate) unsafe fn core_of<T: ?Sized>(value: NonNull<T>) -> NonNull<Head> {
+    // SAFETY: the caller says so.
+    unsafe { locate(value) }.0
+}
+
+/// Runs a function when dropped: also while the stack unwinds.
+pub(crate) struct Defer<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for Defer<F> {
+    #[inline]
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
