@@ -1,0 +1,58 @@
+//! The pools of this repository.
+
+use fastalloc::{BitmapAllocator, FixedPool, GrowingPool, OwnedHandle, PoolConfig};
+
+use super::{Candidate, InPlace, Kind};
+use crate::object::Object;
+
+macro_rules! candidate {
+    ($(#[$attribute:meta])* $candidate:ident($pool:ty) = $name:literal) => {
+        $(#[$attribute])*
+        pub struct $candidate<const WORDS: usize>($pool);
+
+        impl<const WORDS: usize> Candidate<WORDS> for $candidate<WORDS> {
+            const NAME: &'static str = $name;
+            const KIND: Kind = Kind::Ours;
+
+            type Handle<'p> = OwnedHandle<'p, Object<WORDS>>;
+
+            fn with_capacity(capacity: usize) -> Self {
+                let config = PoolConfig::builder().capacity(capacity).build().expect("a capacity above 0");
+                Self(<$pool>::with_allocator(config, Default::default()).expect("memory for the pool"))
+            }
+
+            #[inline(always)]
+            fn allocate(&self, object: Object<WORDS>) -> OwnedHandle<'_, Object<WORDS>> {
+                self.0.allocate(object).expect("a vacant slot")
+            }
+
+            #[inline(always)]
+            fn read(&self, handle: &OwnedHandle<'_, Object<WORDS>>) -> u64 {
+                handle.read()
+            }
+        }
+
+        impl<const WORDS: usize> InPlace<WORDS> for $candidate<WORDS> {
+            #[inline(always)]
+            fn allocate_in_place(&self, tag: u64) -> OwnedHandle<'_, Object<WORDS>> {
+                let handle = self.0.allocate_in_place(|slot| Object::build(slot, tag));
+                handle.expect("a vacant slot")
+            }
+        }
+    };
+}
+
+candidate! {
+    /// `FixedPool` with its default allocator, the stack.
+    Fixed(FixedPool<Object<WORDS>>) = "FixedPool"
+}
+
+candidate! {
+    /// `GrowingPool`, made with the capacity that the workload needs.
+    Growing(GrowingPool<Object<WORDS>>) = "GrowingPool"
+}
+
+candidate! {
+    /// `FixedPool` with the bitmap.
+    FixedBitmap(FixedPool<Object<WORDS>, BitmapAllocator>) = "FixedPool bitmap"
+}

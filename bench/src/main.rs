@@ -1,0 +1,101 @@
+//! Compares this repository's pools with other pools and with heaps, in time.
+//!
+//! ```text
+//! cargo run --release                                  # everything
+//! cargo run --release -- --quick                       # few rounds
+//! cargo run --release -- --only random_replacement     # the groups whose names have this in them
+//! cargo run --release -- --list                        # the names of the groups
+//! ./instructions.sh                                    # instructions instead of time
+//! ```
+//!
+//! A group is a question, and its rows are the candidates. All run in this one process, one
+//! thread, one short section of each candidate in every round; the order rotates from round to
+//! round. The minimum over the rounds says what a candidate can do, and the median says how
+//! calm the machine was. Every section checks that the values read are the values written. The
+//! process's global allocator is the system's, and the heaps are called explicitly, through a
+//! handle that does what `Box` does.
+//!
+//! # Where the comparison is unfair
+//!
+//! - **Keys**: `slab` and `nexus-slab` give out keys and pointers that release nothing when they
+//!   are dropped, and `nexus-slab` has an unsafe constructor for that reason. All others, ours
+//!   among them, have handles that release. Each ratio is given against either kind.
+//! - **`slab`** takes `&mut self`. Here it is reached without a check, which safe programs that
+//!   share it cannot do.
+//! - **Thread safety**: the heaps serve every thread, and the handles of `plurality` may be
+//!   dropped on another thread. The rest is for one thread, as are our pools here.
+//! - **One type**: a pool knows the size of its objects when it is compiled. A heap does not,
+//!   but it can use freed memory for something else.
+//! - **`opool`** recycles objects instead of making them. Allocating means writing a new value over
+//!   an old one, and its objects are boxes of the system's heap, made before the section.
+//! - **Capacity**: fixed pools and slabs are told the capacity, and `plurality` cannot be.
+//!   `GrowingPool` is made with the capacity too; the cost of growing is in no group.
+//! - **Heaps keep state**: a pool is made anew for each section, where a heap goes on from the
+//!   sections before it.
+//! - **Linking**: the Rust crates are inlined by link-time optimization. `mimalloc`, `jemalloc`,
+//!   `snmalloc` and the C library are called, as they are in programs.
+//! - **Huge pages**: whoever asks the kernel for them has fewer misses in large groups.
+//!
+//! # What is not compared
+//!
+//! Traversal, threads, latency and memory.
+
+mod args;
+mod group;
+mod machine;
+mod table;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut groups = group::all();
+    if let Some(only) = &args.only {
+        groups.retain(|group| group.name.contains(only.as_str()));
+    }
+    if args.list {
+        for group in &groups {
+            println!("{:32} {}", group.name, group.question);
+        }
+        return ExitCode::SUCCESS;
+    }
+    if groups.is_empty() {
+        eprintln!("no group has this in its name; `--list` prints the names");
+        return ExitCode::FAILURE;
+    }
+
+    println!("{}", machine::describe());
+    println!("{}", machine::versions());
+    if cfg!(debug_assertions) {
+        println!("Built with debug assertions: the times mean nothing.");
+    }
+
+    let sections = groups.iter().map(|group| group.sections(args.quick)).sum::<usize>();
+    let progress = ProgressBar::new(sections as u64);
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %, {eta} left, {msg}").expect("a valid template");
+    progress.set_style(style);
+
+    let mut results = Vec::new();
+    for group in groups {
+        progress.set_message(group.name);
+        let measured = group.measure(args.quick, &progress);
+        for result in measured {
+            progress.suspend(|| println!("\n{}", table::of_measured(&result)));
+            results.push(result);
+        }
+        progress.suspend(|| {
+            for (candidate, reason) in group.left_out {
+                println!("Left out: {candidate}, because {reason}.");
+            }
+        });
+    }
+    progress.finish_and_clear();
+    println!("\n{}", target::report(&results));
+    ExitCode::SUCCESS
+}
