@@ -15,20 +15,19 @@ use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::cell::Cell;
-use core::mem;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use crate::error::{Error, Result};
 use crate::raw::Head;
 
-/// Indices fit in 32 bits, and so do a few values that stand for no index.
-pub(crate) const CAPACITY_MAX: usize = if usize::BITS > 32 { u32::MAX as usize - 1 } else { isize::MAX as usize };
+/// The most slots that a pool can have: 2^31 - 1, so that an index can be divided by a multiplication.
+pub(crate) const CAPACITY_MAX: usize = i32::MAX as usize;
 
 /// Alignments of chunks, and slots that a chunk should at least have room for. Microcontrollers have
 /// little memory, and their allocators pay for alignment with it.
 #[cfg(target_pointer_width = "64")]
-const LIMITS: Limits = Limits { align_min: 16 << 10, align_max: 2 << 20, slots: 2048, single: 128 << 10 };
+const LIMITS: Limits = Limits { align_min: 64 << 10, align_max: 2 << 20, slots: 8192, single: 128 << 10 };
 #[cfg(not(target_pointer_width = "64"))]
 const LIMITS: Limits = Limits { align_min: 256, align_max: 32 << 10, slots: 64, single: 4 << 10 };
 
@@ -58,12 +57,26 @@ pub(crate) const fn alignment(size: usize, align: usize) -> usize {
 }
 
 /// Distance from slot to slot, in bytes. Zero-sized objects get addresses of their own.
+#[inline]
 const fn slot_size(size: usize, align: usize) -> usize {
     let size = if size == 0 { 1 } else { size };
     match size.checked_next_multiple_of(align) {
         Some(size) => size,
         None => usize::MAX,
     }
+}
+
+/// Offset of a chunk's first slot. With a large alignment, slots are at the ends of the aligned parts.
+#[inline]
+const fn first_slot(align: usize, chunk_align: usize) -> usize {
+    size_of::<Header>().next_multiple_of(if align < chunk_align { align } else { chunk_align })
+}
+
+/// Slots of a full chunk.
+#[inline]
+const fn slots_per_chunk(stride: usize, first: usize, chunk_align: usize) -> usize {
+    let slots = chunk_align.saturating_sub(first) / stride;
+    if slots == 0 { 1 } else { slots }
 }
 
 /// What stands at the start of each chunk.
@@ -73,7 +86,7 @@ pub(crate) struct Header {
     /// The core of the pool that the chunk belongs to.
     pub(crate) head: NonNull<Head>,
     /// Index of the chunk's first slot.
-    first_index: usize,
+    pub(crate) first_index: usize,
     /// One entry for each slot, or null as long as no object of the chunk was shared.
     shares: Cell<*mut Share>,
     /// Weak handles to objects of this chunk, dead ones too: they keep the chunk in place.
@@ -92,6 +105,27 @@ pub(crate) struct Share {
 }
 
 impl Header {
+    /// The header of the chunk of a slot, occupied or vacant, that was made for values of this layout.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is such a slot, with the provenance of its chunk, which outlives the reference.
+    #[inline]
+    pub(crate) unsafe fn beside<'a>(slot: NonNull<u8>, layout: Layout) -> &'a Self {
+        let base = base(slot.addr().get(), alignment(layout.size(), layout.align()));
+        // SAFETY: a slot's chunk has a header, which is changed through its cells only.
+        unsafe { &*slot.as_ptr().with_addr(base).cast::<Self>() }
+    }
+
+    /// Position in the chunk of a slot at `address`, if slots are as far apart as values of this layout
+    /// demand: see [`Geometry::is_natural`].
+    #[inline]
+    pub(crate) fn natural_position(&self, address: usize, layout: Layout) -> usize {
+        let (size, align) = (layout.size(), layout.align());
+        let first = first_slot(align, alignment(size, align));
+        (address - ptr::from_ref(self).addr() - first) / slot_size(size, align)
+    }
+
     /// The header of the chunk that a slot belongs to.
     ///
     /// # Safety
@@ -139,12 +173,6 @@ pub(crate) struct Geometry {
     first: usize,
     /// Slots of a full chunk.
     per_chunk: usize,
-    /// (2^64 - 1) / `per_chunk`: divides by multiplication.
-    #[cfg(target_pointer_width = "64")]
-    reciprocal: u64,
-    /// Trailing zeros of `stride`, and the inverse of its odd part modulo 2^32: divide multiples of it.
-    shift: u32,
-    inverse: u32,
     /// Alignment of chunks, as [`alignment`] has it for the type.
     chunk_align: usize,
     /// Alignment of regions.
@@ -161,41 +189,15 @@ impl Geometry {
         let too_large = Error::OutOfMemory { bytes: usize::MAX };
         let chunk_align = const { alignment(size_of::<T>(), align_of::<T>()) };
         let stride = slot_size(size_of::<T>(), align);
-        // With a large alignment, the slots are at the ends of the chunks' aligned parts.
-        let first = size_of::<Header>().next_multiple_of(align.min(chunk_align));
+        let first = first_slot(align, chunk_align);
         let region_align = chunk_align.max(align);
-        let per_chunk = (chunk_align.saturating_sub(first) / stride).max(1);
+        let per_chunk = slots_per_chunk(stride, first, chunk_align);
         let used = match per_chunk {
             1 => size_of::<T>().checked_add(first),
             _ => stride.checked_mul(per_chunk).and_then(|slots| slots.checked_add(first)),
         };
         let pitch = used.and_then(|used| used.checked_next_multiple_of(region_align)).ok_or(too_large)?;
-        let shift = stride.trailing_zeros();
-        Ok(Self {
-            stride,
-            first,
-            per_chunk,
-            #[cfg(target_pointer_width = "64")]
-            reciprocal: u64::MAX / per_chunk as u64,
-            shift,
-            inverse: inverse((stride >> shift) as u32),
-            chunk_align,
-            region_align,
-            lead: region_align - chunk_align,
-            pitch,
-        })
-    }
-
-    /// The chunk of a slot, and the slot's offset in it in bytes.
-    #[inline]
-    fn locate(&self, index: usize) -> (usize, usize) {
-        // With n = q d + r: (n + 1) / d exceeds q by at most 1, and is reduced by less than 2^-32,
-        // because n < 2^32; so what is left of it is q and a fraction.
-        #[cfg(target_pointer_width = "64")]
-        let chunk = (((index as u128 + 1) * self.reciprocal as u128) >> 64) as usize;
-        #[cfg(not(target_pointer_width = "64"))]
-        let chunk = index / self.per_chunk;
-        (chunk, self.first + (index - chunk * self.per_chunk) * self.stride)
+        Ok(Self { stride, first, per_chunk, chunk_align, region_align, lead: region_align - chunk_align, pitch })
     }
 
     /// Slots in a region of moderate size: such regions are easily given back.
@@ -203,30 +205,19 @@ impl Geometry {
         (REGION / self.pitch).max(1) * self.per_chunk
     }
 
-    /// Index of the slot at an address.
-    #[inline]
-    pub(crate) fn index(&self, header: &Header, address: usize) -> usize {
-        header.first_index + self.position(header, address)
-    }
-
     /// Position of the slot at an address in its chunk.
     #[inline]
     pub(crate) fn position(&self, header: &Header, address: usize) -> usize {
         let offset = address - ptr::from_ref(header).addr() - self.first;
-        debug_assert!(offset % self.stride == 0, "{address:#x} is not the address of a slot");
-        ((offset >> self.shift) as u32).wrapping_mul(self.inverse) as usize
+        debug_assert!(offset.is_multiple_of(self.stride), "{address:#x} is not the address of a slot");
+        offset / self.stride
     }
 
-    /// The header of the chunk of a slot that may be vacant.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is a slot of a pool with this geometry, with the provenance of its region.
-    #[inline]
-    pub(crate) unsafe fn header<'a>(&self, slot: *mut u8) -> &'a Header {
-        let header: *mut Header = slot.with_addr(base(slot.addr(), self.chunk_align)).cast();
-        // SAFETY: a slot's chunk has a header, which is changed through its cells only.
-        unsafe { &*header }
+    /// Whether slots are as far apart as `T` alone demands.
+    pub(crate) fn is_natural<T>(&self) -> bool {
+        self.stride == slot_size(size_of::<T>(), align_of::<T>())
+            && self.first == first_slot(align_of::<T>(), self.chunk_align)
+            && self.region_align == self.chunk_align
     }
 
     /// Reserves memory for a region.
@@ -237,6 +228,8 @@ impl Geometry {
         if memory.is_null() {
             return Err(Error::OutOfMemory { bytes: layout.size() });
         }
+        // SAFETY: the region is this large.
+        unsafe { advise_huge_pages(memory, layout.size()) };
         // For `Header::of`.
         let _ = memory.expose_provenance();
         Ok(memory)
@@ -255,27 +248,47 @@ impl Geometry {
     }
 }
 
-/// The inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles the right bits.
-const fn inverse(odd: u32) -> u32 {
-    let mut inverse = odd; // right in 3 bits
-    let mut bits = 3;
-    while bits < 32 {
-        inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
-        bits *= 2;
-    }
-    inverse
-}
+/// Growing pools get at most this many bytes at once, unless a slot is larger: little enough for a
+/// region to be vacant one day, so that it can be given back, and a few huge pages.
+const REGION: usize = 16 << 20;
 
-/// Growing pools get at most this many bytes at once, unless a chunk is larger: the size of a huge page
-/// on common machines.
-const REGION: usize = 2 << 20;
+/// Asks for huge pages where a region has whole ones, if it is large: to fill it for the first time is
+/// several times faster then. The part before the first whole one is left alone, because the first use
+/// of a huge page takes as long as the kernel needs to zero it.
+///
+/// # Safety
+///
+/// `memory` is a block of `size` bytes.
+unsafe fn advise_huge_pages(memory: *mut u8, size: usize) {
+    #[cfg(all(feature = "std", target_os = "linux", target_pointer_width = "64", not(miri)))]
+    {
+        const HUGE_PAGE: usize = 2 << 20;
+        const MADV_HUGEPAGE: i32 = 14;
+        unsafe extern "C" {
+            fn madvise(address: *mut core::ffi::c_void, length: usize, advice: i32) -> i32;
+        }
+        let skipped = memory.addr().next_multiple_of(HUGE_PAGE) - memory.addr();
+        let length = size.saturating_sub(skipped) & !(HUGE_PAGE - 1);
+        if length >= HUGE_PAGE {
+            // Nothing is lost if the kernel does not follow the advice.
+            // SAFETY: the range is in the block, and the advice does not change its content.
+            unsafe { madvise(memory.wrapping_add(skipped).cast(), length, MADV_HUGEPAGE) };
+        }
+    }
+    let _ = (memory, size);
+}
 
 /// All memory of a pool.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     geometry: Geometry,
-    /// The chunks by number; null if the chunk has no header yet, or no memory any more.
-    table: Vec<*mut Header>,
+    /// For each chunk with a header, what an index times the stride must be added to: the address of
+    /// its first slot, less the stride times that slot's index. Chunks get their headers in order, when
+    /// a slot is used for the first time, so that memory is not touched before it is needed.
+    bases: Vec<*mut u8>,
+    /// The first of them, or null. Small pools have only this one, and with a jump instead of a load
+    /// the processor knows the address of a slot earlier: filling such a pool is a third faster.
+    first_base: *mut u8,
     /// In the order of their indices, without gaps.
     regions: Vec<Region>,
 }
@@ -309,7 +322,7 @@ impl Region {
 
 impl Chunks {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, table: Vec::new(), regions: Vec::new() }
+        Self { geometry, bases: Vec::new(), first_base: ptr::null_mut(), regions: Vec::new() }
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -361,10 +374,10 @@ impl Chunks {
                 full.min(self.geometry.region_slots()).min(limit - first_index)
             };
             let chunks = (first_index + slots).div_ceil(self.geometry.per_chunk);
-            try_reserve(&mut self.table, chunks)?;
+            let more = chunks - self.bases.len();
+            self.bases.try_reserve(more).map_err(|_| Error::OutOfMemory { bytes: chunks * size_of::<*mut u8>() })?;
             self.regions.try_reserve(1).map_err(|_| Error::OutOfMemory { bytes: size_of::<Region>() })?;
             let memory = self.geometry.allocate(slots)?;
-            self.table.resize(chunks, ptr::null_mut());
             self.regions.push(Region { memory, first_index, slots, open: 0, closing: false });
         }
         Ok(())
@@ -377,14 +390,18 @@ impl Chunks {
             unsafe { self.release(region) };
         }
         self.regions.truncate(regions);
-        self.table.truncate(self.slots().div_ceil(self.geometry.per_chunk));
+        self.bases.truncate(self.slots().div_ceil(self.geometry.per_chunk));
+        self.first_base = self.bases.first().copied().unwrap_or(ptr::null_mut());
     }
 
     /// Gets memory for a region that has none.
-    pub(crate) fn restore(&mut self, region: usize) -> Result<()> {
-        let region = &mut self.regions[region];
-        if region.memory.is_null() {
-            region.memory = self.geometry.allocate(region.slots)?;
+    pub(crate) fn restore(&mut self, region: usize, head: NonNull<Head>) -> Result<()> {
+        if self.regions[region].memory.is_null() {
+            self.regions[region].memory = self.geometry.allocate(self.regions[region].slots)?;
+            for chunk in self.chunks_with_header(region) {
+                let base = self.write_header(region, chunk, head);
+                self.set_base(chunk, base);
+            }
         }
         Ok(())
     }
@@ -395,22 +412,19 @@ impl Chunks {
     ///
     /// No object, handle or pointer to a slot of it is in use, nor will be.
     pub(crate) unsafe fn release(&mut self, region: usize) {
-        let Region { memory, first_index, slots, .. } = self.regions[region];
+        let Region { memory, slots, .. } = self.regions[region];
         let Ok(layout) = self.geometry.layout(slots) else { return };
         if memory.is_null() {
             return;
         }
-        let first_chunk = first_index / self.geometry.per_chunk;
-        let chunks = slots.div_ceil(self.geometry.per_chunk);
-        for chunk in 0..chunks {
-            let header = mem::replace(&mut self.table[first_chunk + chunk], ptr::null_mut());
-            // SAFETY: a header in the table is initialized, and no one else refers to it now.
-            if let Some(header) = unsafe { header.as_ref() }
-                && !header.shares.get().is_null()
+        for chunk in self.chunks_with_header(region) {
+            // SAFETY: the chunk has a header, which is changed through its cells only.
+            let header = unsafe { &*self.header(region, chunk) };
+            if !header.shares().is_null()
                 && let Ok(layout) = self.share_layout(region, chunk)
             {
                 // SAFETY: `share` allocated the table with this layout.
-                unsafe { dealloc(header.shares.get().cast(), layout) };
+                unsafe { dealloc(header.shares().cast(), layout) };
             }
         }
         self.regions[region].memory = ptr::null_mut();
@@ -420,11 +434,9 @@ impl Chunks {
 
     /// Whether weak handles, of which some may be dead, still point to a chunk of the region.
     pub(crate) fn has_weak_handles(&self, region: usize) -> bool {
-        let first_chunk = self.regions[region].first_index / self.geometry.per_chunk;
-        let chunks = self.regions[region].slots.div_ceil(self.geometry.per_chunk);
-        self.table[first_chunk..first_chunk + chunks].iter().any(|&header| {
-            // SAFETY: a header in the table is initialized, and changed through its cells only.
-            unsafe { header.as_ref() }.is_some_and(|header| header.weak_handles.get() > 0)
+        self.chunks_with_header(region).any(|chunk| {
+            // SAFETY: the chunk has a header, which is changed through its cells only.
+            unsafe { &*self.header(region, chunk) }.weak_handles.get() > 0
         })
     }
 
@@ -433,43 +445,95 @@ impl Chunks {
     /// # Safety
     ///
     /// `index` belongs to a region that has memory; `head` is the core that owns these chunks.
-    #[inline]
     pub(crate) unsafe fn slot(&mut self, index: usize, head: NonNull<Head>) -> NonNull<u8> {
-        let (chunk, offset) = self.geometry.locate(index);
-        debug_assert!(chunk < self.table.len(), "index {index} is out of range");
-        // SAFETY: the table has an entry for each chunk, and the caller says that there is one.
-        let mut header = unsafe { *self.table.get_unchecked(chunk) };
-        if header.is_null() {
-            header = self.open(chunk, head);
-        }
-        // SAFETY: the offset is that of a slot of the chunk, inside its region.
-        unsafe { NonNull::new_unchecked(header.cast::<u8>().add(offset)) }
+        let Geometry { stride, per_chunk, .. } = self.geometry;
+        // SAFETY: the caller says so, and the geometry is the one of the chunks.
+        unsafe { self.at(index / per_chunk, index * stride, head) }
     }
 
-    /// Writes the header of a chunk. Chunks get theirs when a slot is used for the first time, so that
-    /// a pool's memory is not touched before it is needed.
+    /// The same as [`slot`](Self::slot), if slots are as far apart as `T` alone demands: the arithmetic
+    /// is with constants.
+    ///
+    /// # Safety
+    ///
+    /// As for [`slot`](Self::slot), and [`Geometry::is_natural`].
+    #[inline]
+    pub(crate) unsafe fn natural_slot<T>(&mut self, index: usize, head: NonNull<Head>) -> NonNull<T> {
+        let stride = const { slot_size(size_of::<T>(), align_of::<T>()) };
+        let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
+        if index < divisor.per_chunk
+            && let Some(base) = NonNull::new(self.first_base)
+        {
+            // SAFETY: a slot is not at address 0.
+            return unsafe { NonNull::new_unchecked(base.as_ptr().wrapping_add(index * stride)) }.cast();
+        }
+        // SAFETY: the caller says so.
+        unsafe { self.at(divisor.divide(index), index * stride, head) }.cast()
+    }
+
+    /// # Safety
+    ///
+    /// `chunk` is that of the slot, and `offset` its index times the stride; its region has memory, and
+    /// `head` is the core that owns these chunks.
+    #[inline]
+    unsafe fn at(&mut self, chunk: usize, offset: usize, head: NonNull<Head>) -> NonNull<u8> {
+        let base = match self.bases.get(chunk) {
+            Some(base) => *base,
+            None => self.open(chunk, head),
+        };
+        // SAFETY: a slot is not at address 0.
+        unsafe { NonNull::new_unchecked(base.wrapping_add(offset)) }
+    }
+
+    /// Writes the headers of the chunks up to this one, and returns its base.
     #[cold]
     #[inline(never)]
-    fn open(&mut self, chunk: usize, head: NonNull<Head>) -> *mut Header {
+    fn open(&mut self, chunk: usize, head: NonNull<Head>) -> *mut u8 {
+        for chunk in self.bases.len()..=chunk {
+            let region = self.region_of(chunk * self.geometry.per_chunk);
+            let base = self.write_header(region, chunk, head);
+            self.set_base(chunk, base);
+        }
+        self.bases[chunk]
+    }
+
+    fn set_base(&mut self, chunk: usize, base: *mut u8) {
+        match self.bases.get_mut(chunk) {
+            Some(old) => *old = base,
+            None => self.bases.push(base),
+        }
+        self.first_base = self.bases[0];
+    }
+
+    /// Writes the header of a chunk, and returns its base.
+    fn write_header(&self, region: usize, chunk: usize, head: NonNull<Head>) -> *mut u8 {
+        let header = self.header(region, chunk);
         let first_index = chunk * self.geometry.per_chunk;
-        let region = &self.regions[self.region_of(first_index)];
-        let chunk_in_region = chunk - region.first_index / self.geometry.per_chunk;
-        let offset = self.geometry.lead + chunk_in_region * self.geometry.pitch;
-        // SAFETY: the offset of a chunk is inside its region, which has memory.
-        let header: *mut Header = unsafe { region.memory.add(offset) }.cast();
         let value = Header { head, first_index, shares: Cell::new(ptr::null_mut()), weak_handles: Cell::new(0) };
-        // SAFETY: chunks are aligned for headers, and nothing else is there.
+        // SAFETY: the region has memory, where chunks are aligned for headers, and nothing else is there.
         unsafe { header.write(value) };
-        self.table[chunk] = header;
-        header
+        header.cast::<u8>().wrapping_add(self.geometry.first).wrapping_sub(first_index * self.geometry.stride)
+    }
+
+    /// Where the header of a chunk is.
+    fn header(&self, region: usize, chunk: usize) -> *mut Header {
+        let Region { memory, first_index, .. } = self.regions[region];
+        let chunk_in_region = chunk - first_index / self.geometry.per_chunk;
+        memory.wrapping_add(self.geometry.lead + chunk_in_region * self.geometry.pitch).cast()
+    }
+
+    /// The chunks of a region that have headers, as long as it has memory.
+    fn chunks_with_header(&self, region: usize) -> Range<usize> {
+        let Region { first_index, slots, .. } = self.regions[region];
+        let first = first_index / self.geometry.per_chunk;
+        first..(first + slots.div_ceil(self.geometry.per_chunk)).min(self.bases.len()).max(first)
     }
 
     /// Makes the table of counts for the chunk of a slot, unless there is one.
     pub(crate) fn share(&mut self, header: &Header) -> Result<()> {
-        if header.shares.get().is_null() {
+        if header.shares().is_null() {
             let region = self.region_of(header.first_index);
-            let chunk = (header.first_index - self.regions[region].first_index) / self.geometry.per_chunk;
-            let layout = self.share_layout(region, chunk)?;
+            let layout = self.share_layout(region, header.first_index / self.geometry.per_chunk)?;
             // SAFETY: the layout is that of one entry at least.
             let table = unsafe { alloc_zeroed(layout) };
             if table.is_null() {
@@ -481,8 +545,9 @@ impl Chunks {
     }
 
     fn share_layout(&self, region: usize, chunk: usize) -> Result<Layout> {
-        let slots = (self.regions[region].slots - chunk * self.geometry.per_chunk).min(self.geometry.per_chunk);
-        Layout::array::<Share>(slots).map_err(|_| Error::OutOfMemory { bytes: usize::MAX })
+        let Region { first_index, slots, .. } = self.regions[region];
+        let slots = first_index + slots - chunk * self.geometry.per_chunk;
+        Layout::array::<Share>(slots.min(self.geometry.per_chunk)).map_err(|_| Error::OutOfMemory { bytes: usize::MAX })
     }
 
     /// Number of the region that an index belongs to.
@@ -497,8 +562,29 @@ impl Drop for Chunks {
     }
 }
 
-/// `Vec::try_reserve_exact` for so many elements in all, at most doubling.
-fn try_reserve<T>(vec: &mut Vec<T>, len: usize) -> Result<()> {
-    let additional = len.saturating_sub(vec.len());
-    vec.try_reserve(additional).map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) })
+/// Divides indices by the number of slots in a chunk: by multiplication where 64-bit products are cheap.
+struct Divisor {
+    per_chunk: usize,
+    factor: u64,
+    shift: u32,
+}
+
+impl Divisor {
+    /// For the chunks of values of this size and alignment.
+    const fn of_slots(size: usize, align: usize) -> Self {
+        let chunk_align = alignment(size, align);
+        let per_chunk = slots_per_chunk(slot_size(size, align), first_slot(align, chunk_align), chunk_align);
+        // With f = ceil(2^s / d), n f / 2^s exceeds n / d by less than n d / (d 2^s) < 1 / d, because
+        // n < 2^31 and 2^s >= 2^31 d: too little to reach the next integer. And n f < 2^64.
+        let shift = 31 + per_chunk.next_power_of_two().ilog2();
+        Self { per_chunk, factor: (1_u64 << shift).div_ceil(per_chunk as u64), shift }
+    }
+
+    #[inline]
+    const fn divide(&self, index: usize) -> usize {
+        if usize::BITS < 64 {
+            return index / self.per_chunk;
+        }
+        ((index as u64 * self.factor) >> self.shift) as usize
+    }
 }

@@ -36,7 +36,6 @@ pub struct PoolConfig<T> {
 
 impl<T> PoolConfig<T> {
     /// Starts a configuration in which only the capacity has to be set.
-    #[must_use]
     pub fn builder() -> PoolConfigBuilder<T> {
         PoolConfigBuilder::new()
     }
@@ -336,9 +335,11 @@ pub type Reset<T> = Box<dyn Fn(&mut T) -> bool + Send + Sync>;
 /// With [`Lazy`](Self::Lazy) a pool holds values: a handle that is dropped destroys its value. With
 /// an initializer the pool recycles objects: a dropped handle leaves its object in the slot, alive,
 /// for the next [`acquire`](crate::Pool::acquire).
+#[derive(Default)]
 #[non_exhaustive]
 pub enum InitializationStrategy<T> {
     /// Values only: the pool makes no objects.
+    #[default]
     Lazy,
     /// Makes an object in every slot when the slot comes into being, also by growth.
     Eager {
@@ -365,10 +366,7 @@ impl<T> InitializationStrategy<T> {
         initializer: impl Fn() -> T + Send + Sync + 'static,
         reset: impl Fn(&mut T) -> R + Send + Sync + 'static,
     ) -> Self {
-        Self::Custom {
-            initializer: Box::new(initializer),
-            reset: Some(Box::new(move |object| reset(object).keep())),
-        }
+        Self::Custom { initializer: Box::new(initializer), reset: Some(Box::new(move |object| reset(object).keep())) }
     }
 
     /// [`Custom`](Self::Custom) with this initializer; objects are kept as they were released.
@@ -386,12 +384,6 @@ impl<T> InitializationStrategy<T> {
     #[must_use]
     pub fn is_eager(&self) -> bool {
         matches!(self, Self::Eager { .. })
-    }
-}
-
-impl<T> Default for InitializationStrategy<T> {
-    fn default() -> Self {
-        Self::Lazy
     }
 }
 

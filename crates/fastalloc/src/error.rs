@@ -84,10 +84,9 @@ impl fmt::Display for Error {
             Self::OutOfMemory { bytes: usize::MAX } => f.write_str(
                 "out of memory: the pool's size in bytes is beyond what can be addressed; lower the capacity",
             ),
-            Self::OutOfMemory { bytes } => write!(
-                f,
-                "out of memory: {bytes} bytes could not be reserved; lower the capacity or the growth step"
-            ),
+            Self::OutOfMemory { bytes } => {
+                write!(f, "out of memory: {bytes} bytes could not be reserved; lower the capacity or the growth step")
+            }
         }
     }
 }

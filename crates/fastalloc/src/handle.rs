@@ -321,15 +321,9 @@ pub struct SharedHandle<'pool, T: ?Sized + Tenant> {
 
 impl<'pool, T: ?Sized + Tenant> SharedHandle<'pool, T> {
     #[inline]
-    fn header(&self) -> NonNull<Header> {
-        // SAFETY: the slot is occupied.
-        unsafe { Header::of(self.value) }
-    }
-
-    #[inline]
     fn share(&self) -> &'pool Share {
         // SAFETY: the chunk has a table since the value is shared, and lives as long as the pool.
-        unsafe { raw::shared(self.header(), self.value.cast()) }
+        unsafe { raw::shared(self.value) }
     }
 
     /// Number of shared handles to the value.
@@ -363,7 +357,10 @@ impl<'pool, T: ?Sized + Tenant> SharedHandle<'pool, T> {
     /// ```
     #[must_use]
     pub fn downgrade(&self) -> WeakHandle<'pool, T> {
-        WeakHandle::new(self.value, self.header(), self.share().generation.get())
+        // SAFETY: the slot is occupied.
+        let header = unsafe { Header::of(self.value) };
+        let share = self.share();
+        WeakHandle::new(self.value, header, NonNull::from(share), share.generation.get())
     }
 
     /// Whether two handles share one value.
@@ -372,14 +369,17 @@ impl<'pool, T: ?Sized + Tenant> SharedHandle<'pool, T> {
         this.value.addr() == other.value.addr()
     }
 
-    /// The value, if no other handle shares it. Weak handles may do so again when the reference is gone.
+    /// The value, if this is the only handle to it, weak handles included.
     #[must_use]
     pub fn get_mut(&mut self) -> Option<&mut T> {
+        if self.strong_count() > 1 || self.weak_count() > 0 {
+            return None;
+        }
         // SAFETY:
         // - Valid: the value is this handle's.
-        // - Not aliased: there is no other shared handle, and none can come into being while `self` is
-        //   borrowed mutably, except from a weak handle; so there must be none of these.
-        (self.strong_count() == 1 && self.weak_count() == 0).then(|| unsafe { self.value.as_mut() })
+        // - Not aliased: there is no other handle, and while `self` is borrowed mutably, it is neither
+        //   cloned nor downgraded.
+        Some(unsafe { self.value.as_mut() })
     }
 
     /// Becomes the only owner, if no other handle shares the value. Weak handles cannot be upgraded then.
@@ -454,13 +454,15 @@ pub struct WeakHandle<'pool, T: ?Sized + Tenant> {
     value: NonNull<T>,
     /// The chunk of the slot, which stays in place because its header counts this handle.
     header: NonNull<Header>,
+    /// The counts of the slot, which stay in place as the chunk does.
+    share: NonNull<Share>,
     generation: u64,
     marker: PhantomData<(&'pool (), *mut T)>,
 }
 
 impl<'pool, T: ?Sized + Tenant> WeakHandle<'pool, T> {
-    fn new(value: NonNull<T>, header: NonNull<Header>, generation: u64) -> Self {
-        let weak = Self { value, header, generation, marker: PhantomData };
+    fn new(value: NonNull<T>, header: NonNull<Header>, share: NonNull<Share>, generation: u64) -> Self {
+        let weak = Self { value, header, share, generation, marker: PhantomData };
         weak.weak_handles().set(weak.weak_handles().get() + 1);
         // Drops the handle, and so its count, if there are too many.
         if let Some(share) = weak.alive() {
@@ -475,9 +477,9 @@ impl<'pool, T: ?Sized + Tenant> WeakHandle<'pool, T> {
     }
 
     /// The counts of the value, if it is alive.
-    fn alive(&self) -> Option<&'pool Share> {
-        // SAFETY: the chunk stays in place as long as it counts this handle, and has a table.
-        let share = unsafe { raw::shared(self.header, self.value.cast()) };
+    fn alive(&self) -> Option<&Share> {
+        // SAFETY: the counts stay in place as long as the header counts this handle, and change through cells.
+        let share = unsafe { self.share.as_ref() };
         (share.generation.get() == self.generation).then_some(share)
     }
 
@@ -510,7 +512,7 @@ impl<T: ?Sized + Tenant> Clone for WeakHandle<'_, T> {
     ///
     /// If there are 2^32 - 1 weak handles to the value.
     fn clone(&self) -> Self {
-        Self::new(self.value, self.header, self.generation)
+        Self::new(self.value, self.header, self.share, self.generation)
     }
 }
 

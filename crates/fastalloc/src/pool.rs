@@ -576,7 +576,8 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     #[must_use]
     pub fn can_grow(&self) -> bool {
         let Limits { growth, max_capacity, .. } = self.core.limits();
-        growth.as_ref().is_some_and(GrowthStrategy::allows_growth) && max_capacity.is_none_or(|max| self.capacity() < max)
+        growth.as_ref().is_some_and(GrowthStrategy::allows_growth)
+            && max_capacity.is_none_or(|max| self.capacity() < max)
     }
 
     /// Adds slots, if necessary, so that `additional` ones are vacant.
@@ -606,7 +607,7 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// Gives wholly vacant memory back, but leaves the capacity that the pool had at construction.
     /// Returns the number of slots that are gone.
     ///
-    /// The unit is a block of chunks, some 2 MiB of slots. Blocks with occupied slots stay, and those
+    /// The unit is a block of chunks, of at most some 16 MiB. Blocks with occupied slots stay, and those
     /// that weak handles point to, even dead ones. Objects kept for `acquire` are destroyed.
     ///
     /// # Complexity
@@ -627,6 +628,7 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// assert!(pool.capacity() >= 1_000 && pool.bytes_reserved() < before / 10);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim(&self) -> usize {
         self.core.trim(self.core.limits().floor)
     }
@@ -636,6 +638,7 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// # Panics
     ///
     /// As [`trim`](Self::trim).
+    #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim_to(&self, slots: usize) -> usize {
         self.core.trim(slots)
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use super::{Allocator, CAPACITY_MAX, debug_assert_used, debug_fmt, grown, out_of_memory, reserve};
+use super::{Allocator, CAPACITY_MAX, debug_assert_used, debug_fmt, grown, out_of_memory};
 use crate::error::Result;
 
 /// Hands out the index that has been vacant for longest: first freed, first reused.

@@ -155,8 +155,9 @@ mod tests {
         }
     }
 
-    fn filled<A: Allocator>(capacity: usize) -> A {
-        let mut allocator = A::new(capacity).unwrap();
+    fn filled<A: Allocator + Default>(capacity: usize) -> A {
+        let mut allocator = A::default();
+        allocator.grow(capacity).unwrap();
         for index in 0..capacity {
             assert_eq!(allocator.allocate(), Some(index));
         }
@@ -165,10 +166,11 @@ mod tests {
 
     /// Runs a random program against a list of the freed indices, oldest first. `next` says which
     /// of them is handed out next.
-    fn agrees_with_a_list<A: Allocator>(seed: u64, next: fn(&[usize]) -> usize) {
+    fn agrees_with_a_list<A: Allocator + Default>(seed: u64, next: fn(&[usize]) -> usize) {
         let mut random = Random(seed);
         let mut capacity = 50;
-        let mut allocator = A::new(capacity).unwrap();
+        let mut allocator = A::default();
+        allocator.grow(capacity).unwrap();
         let (mut used, mut freed, mut allocated) = (0, vec![], vec![]);
         // Leaning towards `allocate` and towards `free` in turn, it often gets to the ends.
         for step in 0..if cfg!(miri) { 500 } else { 100_000 } {

@@ -69,12 +69,15 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             kept: UnsafeCell::default(),
             emptied: UnsafeCell::default(),
         });
+        let geometry = Geometry::new::<T>(config.alignment)?;
+        let natural = geometry.is_natural::<T>();
         let head = Head {
             hot: Cell::new(ptr::null_mut()),
+            natural,
             plain: recycler.is_none() && A::HOT_SLOT,
-            stack: TypeId::of::<A>() == TypeId::of::<StackAllocator>(),
+            usual: natural && TypeId::of::<A>() == TypeId::of::<StackAllocator>(),
             operations: const { &Self::OPERATIONS },
-            chunks: UnsafeCell::new(Chunks::new(Geometry::new::<T>(config.alignment)?)),
+            chunks: UnsafeCell::new(Chunks::new(geometry)),
             rc_handles: Cell::new(0),
             keeper: Cell::new(None),
             #[cfg(debug_assertions)]
@@ -89,8 +92,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         Ok(core)
     }
 
-    const OPERATIONS: Operations =
-        Operations { take: take::<T, A>, release: release::<T, A>, vacate: vacate::<T, A>, free: free::<T, A>, on_release: on_release::<T> };
+    const OPERATIONS: Operations = Operations {
+        take: take::<T, A>,
+        release: release::<T, A>,
+        vacate: vacate::<T, A>,
+        free: free::<T, A>,
+        on_release: on_release::<T>,
+    };
 
     /// Slots, vacant or occupied.
     pub(crate) fn capacity(&self) -> usize {
@@ -119,18 +127,22 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Takes a vacant slot that holds no object; grows if there is none.
     #[inline]
     pub(crate) fn vacancy(&self) -> Result<Vacancy<'_, T, A>> {
-        let slot = match NonNull::new(self.front.head.hot.get()) {
-            Some(hot) => {
-                self.front.head.hot.set(ptr::null_mut());
-                hot.cast()
-            }
+        let slot = match self.take_hot() {
+            Some(slot) => slot,
             None => match self.next_if_plain() {
                 Some(slot) => slot,
                 None => return self.vacancy_slowly(),
             },
         };
-        self.front.head.occupy(slot.cast());
+        self.front.head.occupy(slot.cast(), Layout::new::<T>());
         Ok(Vacancy { core: self, slot })
+    }
+
+    #[inline]
+    fn take_hot(&self) -> Option<NonNull<T>> {
+        let hot = NonNull::new(self.front.head.hot.get())?;
+        self.front.head.hot.set(ptr::null_mut());
+        Some(hot.cast())
     }
 
     #[inline]
@@ -138,16 +150,16 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if self.front.head.plain { self.next() } else { None }
     }
 
-    /// The path for pools that are full, recycle objects, or have no hot slot.
+    /// The path for pools that are full, keep objects, or have no hot slot.
     #[cold]
     #[inline(never)]
     fn vacancy_slowly(&self) -> Result<Vacancy<'_, T, A>> {
         loop {
-            let Some(slot) = self.next_emptied().or_else(|| self.next()) else {
+            let Some(slot) = self.next_emptied().or_else(|| self.next()).or_else(|| self.take_hot()) else {
                 self.grow()?;
                 continue;
             };
-            self.front.head.occupy(slot.cast());
+            self.front.head.occupy(slot.cast(), Layout::new::<T>());
             let vacancy = Vacancy { core: self, slot };
             if self.take_kept(slot) {
                 // SAFETY: the slot holds an object, of which nobody but `vacancy` knows.
@@ -171,7 +183,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
                 self.grow()?;
                 continue;
             };
-            self.front.head.occupy(slot.cast());
+            self.front.head.occupy(slot.cast(), Layout::new::<T>());
             let vacancy = Vacancy { core: self, slot };
             if !self.take_kept(slot) {
                 let object = (recycler.initializer)();
@@ -201,7 +213,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     fn take_kept(&self, slot: NonNull<T>) -> bool {
         let Some(recycler) = &self.recycler else { return false };
         // SAFETY: no other reference to the set is alive.
-        unsafe { &mut *recycler.kept.get() }.remove(self.front.head.index(slot.cast()))
+        unsafe { &mut *recycler.kept.get() }.remove(self.index(slot))
     }
 
     /// Address of a slot in use.
@@ -209,14 +221,25 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     fn slot(&self, index: usize) -> NonNull<T> {
         // SAFETY: no other reference to the chunks is alive.
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
-        // SAFETY: allocators offer only indices of regions in use, and those have memory.
-        unsafe { chunks.slot(index, NonNull::from(self).cast()) }.cast()
+        let head = NonNull::from(self).cast();
+        if self.front.head.natural {
+            // SAFETY: allocators offer only indices of regions in use, and those have memory.
+            unsafe { chunks.natural_slot(index, head) }
+        } else {
+            // SAFETY: as above.
+            unsafe { chunks.slot(index, head) }.cast()
+        }
+    }
+
+    #[inline]
+    fn index(&self, slot: NonNull<T>) -> usize {
+        self.front.head.index(slot.cast(), Layout::new::<T>())
     }
 
     /// Makes a slot vacant for the allocator.
     #[inline]
     fn free(&self, slot: NonNull<T>) {
-        let index = self.front.head.index(slot.cast());
+        let index = self.index(slot);
         // SAFETY: no other reference to the allocator is alive.
         unsafe { &mut *self.front.allocator.get() }.free(index);
     }
@@ -225,15 +248,15 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     #[inline]
     fn vacate(&self, slot: NonNull<T>) {
         if self.front.head.plain {
-            return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast());
+            return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast(), Layout::new::<T>());
         }
-        self.front.head.unoccupy(slot.cast());
+        self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
         if let Some(recycler) = &self.recycler {
             // SAFETY: no other reference to the list is alive.
             let emptied = unsafe { &mut *recycler.emptied.get() };
             if emptied.try_reserve(1).is_ok() {
                 // Indices are below `CAPACITY_MAX`.
-                return emptied.push(self.front.head.index(slot.cast()) as u32);
+                return emptied.push(self.index(slot) as u32);
             }
         }
         self.free(slot);
@@ -241,9 +264,9 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     /// Makes a slot vacant that holds an object for the next `acquire`.
     fn keep(&self, slot: NonNull<T>, recycler: &Recycler<T>) {
-        self.front.head.unoccupy(slot.cast());
+        self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
         // SAFETY: no other reference to the set is alive.
-        unsafe { &mut *recycler.kept.get() }.insert(self.front.head.index(slot.cast()));
+        unsafe { &mut *recycler.kept.get() }.insert(self.index(slot));
         self.free(slot);
     }
 
@@ -307,7 +330,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         for region in 0..regions_before {
             let spare = chunks.regions()[region].spare();
             if missing > 0 && spare > 0 {
-                chunks.restore(region)?;
+                chunks.restore(region, NonNull::from(self).cast())?;
                 missing = missing.saturating_sub(spare);
             }
         }
@@ -371,7 +394,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // All at once, because a stack would offer the same slot again and again.
         taken.slots.extend((0..count).map_while(|_| self.next()));
         while let Some(&slot) = taken.slots.last() {
-            let index = self.front.head.index(slot.cast());
+            let index = self.index(slot);
             // SAFETY: no other reference to the set is alive.
             if !unsafe { &*recycler.kept.get() }.contains(index) {
                 let object = (recycler.initializer)();
@@ -433,7 +456,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         }
 
         if let Some(hot) = NonNull::new(self.front.head.hot.replace(ptr::null_mut())) {
-            allocator.free(self.front.head.index(hot));
+            allocator.free(self.index(hot.cast()));
         }
         // Indices fit, because they are below `CAPACITY_MAX`.
         vacant.extend(core::iter::from_fn(|| allocator.allocate()).map(|index| index as u32));
@@ -482,7 +505,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             return false;
         }
         if let Some(hot) = NonNull::new(self.front.head.hot.replace(ptr::null_mut())) {
-            vacant.insert(self.front.head.index(hot));
+            vacant.insert(self.index(hot.cast()));
         }
         core::iter::from_fn(|| allocator.allocate()).for_each(|index| vacant.insert(index));
         if let Some(recycler) = &self.recycler {

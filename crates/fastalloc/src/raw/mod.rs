@@ -3,14 +3,15 @@
 mod local;
 
 use alloc::rc::Rc;
+use core::alloc::Layout;
 use core::cell::{Cell, UnsafeCell};
 use core::mem;
 use core::ptr::NonNull;
 
 pub(crate) use self::local::{Limits, Local, Owner, Vacancy};
+use crate::allocator::{Allocator, StackAllocator};
 #[cfg(debug_assertions)]
 use crate::bits::Bits;
-use crate::allocator::{Allocator, StackAllocator};
 use crate::chunk::{Chunks, Header, Share};
 use crate::error::Result;
 use crate::poolable::{Internal, Poolable, Tenant};
@@ -23,8 +24,11 @@ pub(crate) struct Head {
     hot: Cell<*mut u8>,
     /// Released values are destroyed, and the allocator lets the pool keep a hot slot.
     plain: bool,
-    /// The core starts with a `Front<StackAllocator>`: the usual case needs no indirect call.
-    stack: bool,
+    /// The core is `natural` and starts with a `Front<StackAllocator>`: the usual case, which needs no
+    /// indirect call.
+    usual: bool,
+    /// Slots are as far apart as their type demands: the arithmetic is with constants.
+    natural: bool,
     operations: &'static Operations,
     pub(crate) chunks: UnsafeCell<Chunks>,
     /// `RcHandle`s, and the `Rc` of the pool that they own together.
@@ -69,54 +73,77 @@ struct Keeper {
 impl Head {
     /// Notes that a handle owns the slot from now on.
     #[inline]
-    fn occupy(&self, slot: NonNull<u8>) {
+    fn occupy(&self, slot: NonNull<u8>, layout: Layout) {
         #[cfg(debug_assertions)]
         {
-            let index = self.index(slot);
+            let index = self.index(slot, layout);
             // SAFETY: no other reference to the set is alive.
             let occupied = unsafe { &mut *self.occupied.get() };
             assert!(!occupied.contains(index), "slot {index} was handed out twice");
             occupied.insert(index);
         }
-        let _ = slot;
+        let _ = (slot, layout);
     }
 
     /// Notes that no handle owns the slot any more.
     #[inline]
-    fn unoccupy(&self, slot: NonNull<u8>) {
+    fn unoccupy(&self, slot: NonNull<u8>, layout: Layout) {
         #[cfg(debug_assertions)]
         {
-            let index = self.index(slot);
+            let index = self.index(slot, layout);
             // SAFETY: no other reference to the set is alive.
             let was_occupied = unsafe { &mut *self.occupied.get() }.remove(index);
             assert!(was_occupied, "double release of slot {index}");
         }
-        let _ = slot;
+        let _ = (slot, layout);
     }
 
+    /// Index of one of the core's slots, which are made for values of this layout.
     #[inline]
-    fn index(&self, slot: NonNull<u8>) -> usize {
+    fn index(&self, slot: NonNull<u8>, layout: Layout) -> usize {
+        // SAFETY: the slot is one of this core.
+        let header = unsafe { Header::beside(slot, layout) };
+        header.first_index + self.position(header, slot, layout)
+    }
+
+    /// Position of a slot in its chunk.
+    #[inline]
+    fn position(&self, header: &Header, slot: NonNull<u8>, layout: Layout) -> usize {
+        if self.natural {
+            return header.natural_position(slot.addr().get(), layout);
+        }
         // SAFETY: nobody changes the chunks while a reference to the geometry is alive.
-        let geometry = unsafe { &*self.chunks.get() }.geometry();
-        // SAFETY: slots that are handed to a core are its own.
-        let header = unsafe { geometry.header(slot.as_ptr()) };
-        geometry.index(header, slot.addr().get())
+        unsafe { &*self.chunks.get() }.geometry().position(header, slot.addr().get())
     }
 }
 
-/// The core and the slot of a value that a handle owns.
-///
-/// # Safety
-///
-/// `value` is in an occupied slot.
-#[inline]
-unsafe fn locate<T: ?Sized>(value: NonNull<T>) -> (NonNull<Head>, NonNull<u8>) {
-    // SAFETY: the caller says so.
-    let header = unsafe { Header::of(value) };
-    // The slot with the provenance of its chunk: that of `value` may end with the value.
-    let slot = header.cast::<u8>().with_addr(value.addr());
-    // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
-    (unsafe { header.as_ref() }.head, slot)
+/// What the address of a value in an occupied slot leads to.
+struct Location<'core> {
+    header: NonNull<Header>,
+    head: NonNull<Head>,
+    /// The same as `head`.
+    core: &'core Head,
+    /// The slot with the provenance of its chunk: that of the value may end with the value.
+    slot: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Location<'_> {
+    /// # Safety
+    ///
+    /// `value` is in an occupied slot of a pool that outlives the result.
+    #[inline]
+    unsafe fn of<T: ?Sized>(value: NonNull<T>) -> Self {
+        // SAFETY: the caller says so.
+        let header = unsafe { Header::of(value) };
+        // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
+        let head = unsafe { header.as_ref() }.head;
+        // SAFETY: the core of an occupied slot is alive, and changed through its cells only.
+        let core = unsafe { head.as_ref() };
+        // SAFETY: the value is initialized, and the reference ends here.
+        let layout = Layout::for_value(unsafe { value.as_ref() });
+        Self { header, head, core, slot: header.cast::<u8>().with_addr(value.addr()), layout }
+    }
 }
 
 /// Ends the use of a slot: hook, then reset or destructor, then the slot is vacant.
@@ -127,17 +154,15 @@ unsafe fn locate<T: ?Sized>(value: NonNull<T>) -> (NonNull<Head>, NonNull<u8>) {
 #[inline]
 pub(crate) unsafe fn release<T: ?Sized + Tenant>(value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied.
-    let (head, slot) = unsafe { locate(value) };
-    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
-    let core = unsafe { head.as_ref() };
+    let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
     if !core.plain {
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
         return unsafe { (core.operations.release)(head, slot) };
     }
     // Each step happens even if the one before it unwinds.
-    let vacate = Defer(|| vacate(core, head, slot));
+    let vacate = Defer(|| vacate(core, head, slot, layout));
     // SAFETY: the value is initialized and not used afterwards.
-    let destroy = Defer(move || unsafe { value.drop_in_place() });
+    let destroy = Defer(|| unsafe { value.drop_in_place() });
     // SAFETY: the value is initialized, in a slot of this core, and nobody else uses it.
     unsafe { T::release_hook(value, core.operations.on_release, Internal(())) };
     drop(destroy);
@@ -150,29 +175,29 @@ pub(crate) unsafe fn release<T: ?Sized + Tenant>(value: NonNull<T>) {
 ///
 /// `value` is in an occupied slot, and is not used afterwards, nor destroyed.
 #[inline]
-pub(crate) unsafe fn forget_value<T: ?Sized>(value: NonNull<T>) {
+pub(crate) unsafe fn forget_value<T>(value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied; what its value was does not matter here.
-    let (head, slot) = unsafe { locate(value) };
-    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
-    let core = unsafe { head.as_ref() };
+    let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
     if core.plain {
-        vacate(core, head, slot);
+        vacate(core, head, slot, layout);
     } else {
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
         unsafe { (core.operations.vacate)(head, slot) };
     }
 }
 
-/// Makes a slot of a plain core vacant.
+/// Makes a slot of a plain core vacant, which was made for values of this layout.
 #[inline]
-fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>) {
+fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>, layout: Layout) {
     debug_assert!(core.plain);
-    core.unoccupy(slot);
+    core.unoccupy(slot, layout);
     let Some(colder) = NonNull::new(core.hot.replace(slot.as_ptr())) else { return };
-    if core.stack {
-        // SAFETY: `stack` says that the core starts so; it is changed through cells only.
+    if core.usual {
+        // SAFETY: `usual` says that the core starts so; it is changed through cells only.
         let front = unsafe { head.cast::<Front<StackAllocator>>().as_ref() };
-        let index = core.index(colder);
+        // SAFETY: the hot slot is one of this core.
+        let header = unsafe { Header::beside(colder, layout) };
+        let index = header.first_index + header.natural_position(colder.addr().get(), layout);
         // SAFETY: no other reference to the allocator is alive.
         unsafe { &mut *front.allocator.get() }.free(index);
     } else {
@@ -189,9 +214,30 @@ fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>) {
 #[inline]
 pub(crate) unsafe fn index<T: ?Sized>(value: NonNull<T>) -> usize {
     // SAFETY: the caller says so.
-    let (head, slot) = unsafe { locate(value) };
-    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
-    unsafe { head.as_ref() }.index(slot)
+    let Location { core, slot, layout, .. } = unsafe { Location::of(value) };
+    core.index(slot, layout)
+}
+
+/// Whether a value is in an occupied slot; always `true` in release builds.
+///
+/// # Safety
+///
+/// `value` points into a slot, occupied or vacant, of a pool that is alive.
+#[inline]
+pub(crate) unsafe fn is_occupied<T: ?Sized>(value: NonNull<T>) -> bool {
+    #[cfg(debug_assertions)]
+    {
+        // SAFETY: the caller says so; a slot that is found vacant is reported, not used.
+        let Location { core, slot, layout, .. } = unsafe { Location::of(value) };
+        let index = core.index(slot, layout);
+        // SAFETY: no mutable reference to the set is alive.
+        unsafe { &*core.occupied.get() }.contains(index)
+    }
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = value;
+        true
+    }
 }
 
 /// Puts what `f` returns into another slot of the pool that a value is in.
@@ -201,9 +247,8 @@ pub(crate) unsafe fn index<T: ?Sized>(value: NonNull<T>) -> usize {
 /// `value` is in an occupied slot, made for a `T`.
 pub(crate) unsafe fn allocate_beside<T: Poolable>(value: NonNull<T>, f: impl FnOnce() -> T) -> Result<NonNull<T>> {
     // SAFETY: the caller says so.
-    let (head, _) = unsafe { locate(value) };
-    // SAFETY: the core of an occupied slot is alive.
-    let operations = unsafe { head.as_ref() }.operations;
+    let Location { head, core, .. } = unsafe { Location::of(value) };
+    let operations = core.operations;
     // SAFETY: the core's operations are for its own types.
     let slot = unsafe { (operations.take)(head) }?;
     // SAFETY: the slot is occupied and, if this runs, holds no object.
@@ -234,10 +279,13 @@ pub(crate) unsafe fn unsize<T, U: ?Sized>(mut value: NonNull<T>, f: fn(&mut T) -
     let address = value.addr();
     // SAFETY: the caller says so.
     let converted = f(unsafe { value.as_mut() });
-    // The size and alignment lead from a value to its chunk.
-    let same_layout = size_of_val(converted) == size_of::<T>() && align_of_val(converted) == align_of::<T>();
+    // The layout leads from a value to its chunk.
+    let same_layout = Layout::for_value(converted) == Layout::new::<T>();
     let converted = NonNull::from(converted);
-    assert!(converted.addr() == address && same_layout, "the function returned a reference to something else than the whole value");
+    assert!(
+        converted.addr() == address && same_layout,
+        "the function returned a reference to something else than the whole value"
+    );
     converted
 }
 
@@ -246,60 +294,32 @@ pub(crate) unsafe fn unsize<T, U: ?Sized>(mut value: NonNull<T>, f: fn(&mut T) -
 /// # Safety
 ///
 /// `value` is in an occupied slot, whose pool outlives the reference.
-pub(crate) unsafe fn share<'a, T: ?Sized>(value: NonNull<T>) -> Result<&'a Share> {
+pub(crate) unsafe fn share<'pool, T: ?Sized>(value: NonNull<T>) -> Result<&'pool Share> {
     // SAFETY: the caller says so.
-    let header = unsafe { Header::of(value) };
+    let Location { header, core, .. } = unsafe { Location::of(value) };
     // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
-    let header_ref = unsafe { header.as_ref() };
-    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
-    let core = unsafe { header_ref.head.as_ref() };
+    let header = unsafe { header.as_ref() };
     // SAFETY: no other reference to the chunks is alive.
-    unsafe { &mut *core.chunks.get() }.share(header_ref)?;
+    unsafe { &mut *core.chunks.get() }.share(header)?;
     // SAFETY: the chunk has a table now.
-    Ok(unsafe { shared(header, value.cast()) })
+    Ok(unsafe { shared(value) })
 }
 
 /// The counts of an object.
 ///
 /// # Safety
 ///
-/// `slot` is a slot of a chunk with this header, which outlives the reference and has a table.
+/// `value` is in an occupied slot of a chunk that has a table and outlives the reference.
 #[inline]
-pub(crate) unsafe fn shared<'a>(header: NonNull<Header>, slot: NonNull<u8>) -> &'a Share {
-    // SAFETY: the header of a chunk is initialized, and changed through its cells only.
+pub(crate) unsafe fn shared<'pool, T: ?Sized>(value: NonNull<T>) -> &'pool Share {
+    // SAFETY: the caller says so.
+    let Location { header, core, slot, layout, .. } = unsafe { Location::of(value) };
+    // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
     let header = unsafe { header.as_ref() };
-    // SAFETY: the core of a chunk is alive; it is changed through cells only.
-    let core = unsafe { header.head.as_ref() };
-    // SAFETY: no mutable reference to the chunks is alive.
-    let position = unsafe { &*core.chunks.get() }.geometry().position(header, slot.addr().get());
     // SAFETY: the table has an entry for each slot of the chunk.
-    let share = unsafe { header.shares().add(position) };
+    let share = unsafe { header.shares().add(core.position(header, slot, layout)) };
     // SAFETY: the table was zeroed, which is valid for counts; they are changed through cells only.
     unsafe { &*share }
-}
-
-/// Whether a value is in an occupied slot; always `true` in release builds.
-///
-/// # Safety
-///
-/// `value` points into a slot, occupied or vacant.
-#[inline]
-pub(crate) unsafe fn is_occupied<T: ?Sized>(value: NonNull<T>) -> bool {
-    #[cfg(debug_assertions)]
-    {
-        // SAFETY: the caller says so.
-        let (head, slot) = unsafe { locate(value) };
-        // SAFETY: the core of a slot is alive; it is changed through cells only.
-        let core = unsafe { head.as_ref() };
-        let index = core.index(slot);
-        // SAFETY: no mutable reference to the set is alive.
-        unsafe { &*core.occupied.get() }.contains(index)
-    }
-    #[cfg(not(debug_assertions))]
-    {
-        let _ = value;
-        true
-    }
 }
 
 /// Counts a handle that owns a share of the `Rc` that its pool is in.
@@ -307,15 +327,14 @@ pub(crate) unsafe fn is_occupied<T: ?Sized>(value: NonNull<T>) -> bool {
 /// # Safety
 ///
 /// `value` is in an occupied slot of `pool`.
+#[inline]
 pub(crate) unsafe fn retain<T, P>(value: NonNull<T>, pool: &Rc<P>) {
     unsafe fn drop_pool<P>(pool: NonNull<()>) {
         // SAFETY: `retain` made the pointer from an `Rc` of the same type.
         drop(unsafe { Rc::from_raw(pool.as_ptr().cast::<P>().cast_const()) });
     }
     // SAFETY: the caller says so.
-    let (head, _) = unsafe { locate(value) };
-    // SAFETY: the core of an occupied slot is alive; it is changed through cells only.
-    let core = unsafe { head.as_ref() };
+    let Location { core, .. } = unsafe { Location::of(value) };
     if core.rc_handles.get() == 0 {
         let pool = Rc::into_raw(Rc::clone(pool)).cast_mut();
         // SAFETY: an `Rc` is never null.
@@ -330,6 +349,7 @@ pub(crate) unsafe fn retain<T, P>(value: NonNull<T>, pool: &Rc<P>) {
 /// # Safety
 ///
 /// `head` is the core of an `Rc`'s pool, and [`retain`] counted the handle.
+#[inline]
 pub(crate) unsafe fn let_go(head: NonNull<Head>) {
     // SAFETY: the core is alive as long as handles are counted; it is changed through cells only.
     let core = unsafe { head.as_ref() };
@@ -347,9 +367,10 @@ pub(crate) unsafe fn let_go(head: NonNull<Head>) {
 /// # Safety
 ///
 /// `value` is in an occupied slot.
+#[inline]
 pub(crate) unsafe fn core_of<T: ?Sized>(value: NonNull<T>) -> NonNull<Head> {
     // SAFETY: the caller says so.
-    unsafe { locate(value) }.0
+    unsafe { Location::of(value) }.head
 }
 
 /// Runs a function when dropped: also while the stack unwinds.

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Checks form: formatting, clippy and documentation, with every warning an error.
+#
+# Needs cargo with the components rustfmt and clippy.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for manifest in Cargo.toml bench/Cargo.toml ci/no_std/Cargo.toml; do
+    cargo fmt --check --manifest-path "$manifest"
+done
+
+export RUSTFLAGS="-D warnings"
+export RUSTDOCFLAGS="-D warnings"
+cargo clippy --locked --workspace --all-targets --all-features
+cargo clippy --locked --package fastalloc --all-targets --no-default-features
+cargo clippy --locked --manifest-path ci/no_std/Cargo.toml
+cargo doc --locked --workspace --all-features --no-deps
