@@ -5,9 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for manifest in Cargo.toml bench/Cargo.toml ci/no_std/Cargo.toml; do
-    cargo fmt --check --manifest-path "$manifest"
-done
+cargo fmt --check --all
+cargo fmt --check --manifest-path bench/Cargo.toml
+cargo fmt --check --manifest-path ci/no_std/Cargo.toml
 
 export RUSTFLAGS="-D warnings"
 export RUSTDOCFLAGS="-D warnings"

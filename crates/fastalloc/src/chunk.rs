@@ -228,8 +228,10 @@ impl Geometry {
         if memory.is_null() {
             return Err(Error::OutOfMemory { bytes: layout.size() });
         }
-        // SAFETY: the region is this large.
-        unsafe { advise_huge_pages(memory, layout.size()) };
+        if self.stride <= DENSE {
+            // SAFETY: the region is this large.
+            unsafe { advise_huge_pages(memory, layout.size()) };
+        }
         // For `Header::of`.
         let _ = memory.expose_provenance();
         Ok(memory)
@@ -252,6 +254,9 @@ impl Geometry {
 /// region to be vacant one day, so that it can be given back, and a few huge pages.
 const REGION: usize = 16 << 20;
 
+/// Slots further apart are not close enough together for huge pages: a few of them would take megabytes.
+const DENSE: usize = 4096;
+
 /// Asks for huge pages where a region has whole ones, if it is large: to fill it for the first time is
 /// several times faster then. The part before the first whole one is left alone, because the first use
 /// of a huge page takes as long as the kernel needs to zero it.
@@ -267,7 +272,7 @@ unsafe fn advise_huge_pages(memory: *mut u8, size: usize) {
         unsafe extern "C" {
             fn madvise(address: *mut core::ffi::c_void, length: usize, advice: i32) -> i32;
         }
-        let skipped = memory.addr().next_multiple_of(HUGE_PAGE) - memory.addr();
+        let skipped = (memory.addr() + 1).next_multiple_of(HUGE_PAGE) - memory.addr();
         let length = size.saturating_sub(skipped) & !(HUGE_PAGE - 1);
         if length >= HUGE_PAGE {
             // Nothing is lost if the kernel does not follow the advice.
@@ -430,6 +435,16 @@ impl Chunks {
         self.regions[region].memory = ptr::null_mut();
         // SAFETY: `Geometry::allocate` allocated the region with this layout.
         unsafe { dealloc(memory, layout) };
+    }
+
+    /// Gives the memory of regions back that have it, but are not in use.
+    pub(crate) fn release_unused(&mut self) {
+        for region in 0..self.regions.len() {
+            if self.regions[region].open == 0 && !self.regions[region].closing {
+                // SAFETY: no slot of it is in use.
+                unsafe { self.release(region) };
+            }
+        }
     }
 
     /// Whether weak handles, of which some may be dead, still point to a chunk of the region.

@@ -119,11 +119,14 @@ impl<'pool, T: ?Sized + Tenant> OwnedHandle<'pool, T> {
     }
 
     /// Pins the value: it never moves, and its memory is not used for anything else before it is
-    /// destroyed, whatever happens to the handle.
+    /// destroyed, whatever happens to the handle. A pool that recycles objects does not keep this one.
     #[must_use]
     pub fn into_pin(self) -> Pin<Self> {
+        // SAFETY: the slot is occupied.
+        unsafe { raw::pin(self.value) };
         // SAFETY: the value does not move while it is in its slot; it leaves it only through
-        // `into_inner`, which a pinned handle does not offer; and pools destroy forgotten values.
+        // `into_inner`, which a pinned handle does not offer; the pool does not hand it out again
+        // unpinned; and pools destroy forgotten values.
         unsafe { Pin::new_unchecked(self) }
     }
 }
@@ -156,6 +159,14 @@ impl<'pool, T: Tenant> OwnedHandle<'pool, T> {
     /// assert_eq!(three.iter().sum::<u8>(), 6);
     /// let shown: OwnedHandle<'_, dyn std::fmt::Debug> = pool.allocate([4, 5, 6])?.unsize(|array| array);
     /// assert_eq!(format!("{shown:?}"), "[4, 5, 6]");
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    ///
+    /// Another sized type is refused when the program is built:
+    ///
+    /// ```compile_fail,E0080
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let array: fastalloc::OwnedHandle<'_, [u8; 3]> = pool.allocate([1; 3])?.unsize(|array| array);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[must_use]
@@ -237,9 +248,11 @@ impl<T: ?Sized + Tenant> RcHandle<T> {
     }
 
     /// Pins the value: it never moves, and its memory is not used for anything else before it is
-    /// destroyed, whatever happens to the handle.
+    /// destroyed, whatever happens to the handle. A pool that recycles objects does not keep this one.
     #[must_use]
     pub fn into_pin(self) -> Pin<Self> {
+        // SAFETY: the slot is occupied.
+        unsafe { raw::pin(self.value) };
         // SAFETY: as for `OwnedHandle::into_pin`.
         unsafe { Pin::new_unchecked(self) }
     }

@@ -385,7 +385,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         let mut vacancies = Vec::<Vacancy<'_, T, A>>::new();
         let reserved = handles.try_reserve_exact(len).and_then(|()| vacancies.try_reserve_exact(len));
         reserved.map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<OwnedHandle<'_, T>>()) })?;
-        self.core.reserve(len)?;
+        self.core.grow(len)?;
         for _ in 0..len {
             vacancies.push(self.core.vacancy()?);
         }
@@ -584,7 +584,7 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::MaxCapacityExceeded`] if that is beyond the limit, [`Error::OutOfMemory`] if the memory
+    /// [`Error::PoolExhausted`] if the growth strategy allows none, [`Error::MaxCapacityExceeded`] if that is beyond the limit, [`Error::OutOfMemory`] if the memory
     /// cannot be had. The pool is unchanged then.
     ///
     /// # Panics

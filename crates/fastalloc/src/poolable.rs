@@ -97,24 +97,17 @@ pub trait Poolable {
 /// # Ok::<(), fastalloc::Error>(())
 /// ```
 pub trait Tenant {
-    /// Calls the hook of the value that was put into the slot. Only this crate can call or override it.
-    ///
-    /// # Safety
-    ///
-    /// `value` is in a slot of a pool whose objects `erased` is the hook of, and nobody else uses it.
+    /// Calls the hook of a sized value. Handles of unsized ones leave it, and the destructor, to the pool,
+    /// which knows what was put into the slot. Only this crate can call or override the function.
     #[doc(hidden)]
     #[inline]
-    unsafe fn release_hook(value: NonNull<Self>, erased: unsafe fn(NonNull<u8>), _: Internal) {
-        // SAFETY: the caller says so.
-        unsafe { erased(value.cast()) }
-    }
+    fn release_hook(&mut self, _: Internal) {}
 }
 
 impl<T: Poolable + ?Sized> Tenant for T {
     #[inline]
-    unsafe fn release_hook(mut value: NonNull<Self>, _: unsafe fn(NonNull<u8>), _: Internal) {
-        // SAFETY: the caller says that the value is there and nobody else uses it.
-        unsafe { value.as_mut() }.on_release();
+    fn release_hook(&mut self, _: Internal) {
+        self.on_release();
     }
 }
 

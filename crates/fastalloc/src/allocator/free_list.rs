@@ -99,6 +99,10 @@ unsafe impl Allocator for FreeListAllocator {
         self.listed += 1;
     }
 
+    fn put_back(&mut self, indices: impl DoubleEndedIterator<Item = usize>) {
+        indices.for_each(|index| self.free(index));
+    }
+
     fn grow(&mut self, additional: usize) -> Result<()> {
         let capacity = grown(self.capacity, additional)?;
         // Not exactly: the links have to be copied, which a pool that grows by a few slots at a time

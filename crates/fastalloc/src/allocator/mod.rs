@@ -78,6 +78,15 @@ pub unsafe trait Allocator: Sized + 'static {
     /// so far; it is unchanged then.
     fn grow(&mut self, additional: usize) -> Result<()>;
 
+    /// Makes indices vacant that [`allocate`](Self::allocate) returned in this order, in such a way that
+    /// it will return them in this order again.
+    ///
+    /// Pools look through the vacant indices in this way. The default is right for a stack, and for
+    /// whoever does not care: it frees the last one first.
+    fn put_back(&mut self, indices: impl DoubleEndedIterator<Item = usize>) {
+        indices.rev().for_each(|index| self.free(index));
+    }
+
     /// The number of vacant indices.
     #[must_use]
     fn available(&self) -> usize;

@@ -49,9 +49,11 @@ struct Recycler<T> {
     eager: bool,
     /// Vacant slots that hold an object.
     kept: UnsafeCell<Bits>,
-    /// Vacant slots that were used and hold none. The allocator takes them for occupied, so that it
-    /// offers slots with objects first.
+    /// Vacant slots that were used and hold none; has room for all slots. The allocator takes them for
+    /// occupied, so that it offers slots with objects first.
     emptied: UnsafeCell<Vec<u32>>,
+    /// Occupied slots whose object was pinned: it must not be handed out again, unpinned.
+    pinned: UnsafeCell<Bits>,
 }
 
 impl<T: Poolable, A: Allocator> Local<T, A> {
@@ -68,6 +70,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             eager,
             kept: UnsafeCell::default(),
             emptied: UnsafeCell::default(),
+            pinned: UnsafeCell::default(),
         });
         let geometry = Geometry::new::<T>(config.alignment)?;
         let natural = geometry.is_natural::<T>();
@@ -86,8 +89,10 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         let front = Front { head, allocator: UnsafeCell::new(allocator) };
         let core = Owner::new(Self { front, capacity: Cell::new(0), limits, recycler })?;
         core.extend(config.capacity)?;
-        if config.pre_initialize || eager {
-            core.fill()?;
+        if let Some(recycler) = &core.recycler
+            && (config.pre_initialize || eager)
+        {
+            core.fill(recycler, core.room_to_fill(config.capacity)?);
         }
         Ok(core)
     }
@@ -97,7 +102,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         release: release::<T, A>,
         vacate: vacate::<T, A>,
         free: free::<T, A>,
-        on_release: on_release::<T>,
+        pin: pin::<T, A>,
     };
 
     /// Slots, vacant or occupied.
@@ -156,7 +161,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     fn vacancy_slowly(&self) -> Result<Vacancy<'_, T, A>> {
         loop {
             let Some(slot) = self.next_emptied().or_else(|| self.next()).or_else(|| self.take_hot()) else {
-                self.grow()?;
+                self.grow(1)?;
                 continue;
             };
             self.front.head.occupy(slot.cast(), Layout::new::<T>());
@@ -180,7 +185,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         };
         loop {
             let Some(slot) = self.next().or_else(|| self.next_emptied()) else {
-                self.grow()?;
+                self.grow(1)?;
                 continue;
             };
             self.front.head.occupy(slot.cast(), Layout::new::<T>());
@@ -251,15 +256,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast(), Layout::new::<T>());
         }
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
-        if let Some(recycler) = &self.recycler {
+        match &self.recycler {
+            // Indices fit, because they are below `CAPACITY_MAX`.
             // SAFETY: no other reference to the list is alive.
-            let emptied = unsafe { &mut *recycler.emptied.get() };
-            if emptied.try_reserve(1).is_ok() {
-                // Indices are below `CAPACITY_MAX`.
-                return emptied.push(self.index(slot) as u32);
-            }
+            Some(recycler) => unsafe { &mut *recycler.emptied.get() }.push(self.index(slot) as u32),
+            None => self.free(slot),
         }
-        self.free(slot);
     }
 
     /// Makes a slot vacant that holds an object for the next `acquire`.
@@ -270,37 +272,40 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         self.free(slot);
     }
 
-    /// Adds slots as the growth strategy says: one at least.
-    fn grow(&self) -> Result<()> {
+    /// Sees to it that `needed` slots are vacant: adds as many as the growth strategy says, or more.
+    pub(crate) fn grow(&self, needed: usize) -> Result<()> {
+        if self.available() >= needed {
+            return Ok(());
+        }
         let step = self.limits.growth.as_ref().map_or(0, |growth| growth.compute_growth(self.capacity()));
-        if self.available() > 0 {
-            return Ok(()); // The growth function released something.
-        }
-        let current = self.capacity();
-        if step == 0 {
-            return Err(Error::PoolExhausted { capacity: current, allocated: current });
-        }
-        let step = match self.limits.max_capacity {
-            Some(max) if current >= max => {
-                return Err(Error::MaxCapacityExceeded { current, requested: current.saturating_add(step), max });
-            }
-            Some(max) => step.min(max - current),
-            None => step,
-        };
-        self.extend_and_fill(step)
-    }
-
-    /// Adds slots until `additional` ones are vacant.
-    pub(crate) fn reserve(&self, additional: usize) -> Result<()> {
-        let current = self.capacity();
-        let missing = additional.saturating_sub(self.available());
+        // Only now, because the growth function may have used the pool.
+        let (current, available) = (self.capacity(), self.available());
+        let missing = needed.saturating_sub(available);
         if missing == 0 {
             return Ok(());
         }
-        if self.limits.growth.is_none() {
-            return Err(Error::PoolExhausted { capacity: current, allocated: current - self.available() });
+        if step == 0 {
+            return Err(Error::PoolExhausted { capacity: current, allocated: current - available });
         }
+        let step = step.max(missing);
         match self.limits.max_capacity {
+            Some(max) if max - current < missing => {
+                Err(Error::MaxCapacityExceeded { current, requested: current.saturating_add(step), max })
+            }
+            Some(max) => self.extend_and_fill(step.min(max - current)),
+            None => self.extend_and_fill(step),
+        }
+    }
+
+    /// Sees to it that `needed` slots are vacant: adds those that are missing.
+    pub(crate) fn reserve(&self, needed: usize) -> Result<()> {
+        let (current, available) = (self.capacity(), self.available());
+        let missing = needed.saturating_sub(available);
+        match self.limits.max_capacity {
+            _ if missing == 0 => Ok(()),
+            _ if !self.limits.growth.as_ref().is_some_and(GrowthStrategy::allows_growth) => {
+                Err(Error::PoolExhausted { capacity: current, allocated: current - available })
+            }
             Some(max) if max - current < missing => {
                 Err(Error::MaxCapacityExceeded { current, requested: current.saturating_add(missing), max })
             }
@@ -309,25 +314,54 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     fn extend_and_fill(&self, additional: usize) -> Result<()> {
-        self.extend(additional)?;
         match &self.recycler {
-            Some(recycler) if recycler.eager => self.fill(),
-            _ => Ok(()),
+            Some(recycler) if recycler.eager => {
+                let room = self.room_to_fill(self.available().saturating_add(additional))?;
+                self.extend(additional)?;
+                self.fill(recycler, room);
+                Ok(())
+            }
+            _ => self.extend(additional),
         }
     }
 
     /// Adds vacant slots. On failure nothing has changed.
     fn extend(&self, additional: usize) -> Result<()> {
-        // SAFETY: no other reference to the chunks is alive, here and below.
+        // SAFETY: no other reference to the chunks is alive, and no user code runs.
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
-        // SAFETY: no other reference to the allocator is alive, here and below.
+        // SAFETY: the same for the allocator, which must not call the pool.
         let allocator = unsafe { &mut *self.front.allocator.get() };
-
-        // Memory: first for regions with slots that are not in use, because of a trim or because the
-        // last step needed less than a chunk; then for new regions.
         let regions_before = chunks.regions().len();
+        let known = allocator.capacity();
+        let prepared = self.prepare(chunks, additional, known).and_then(|end| {
+            // The allocator knows all indices up to the last one that was ever in use.
+            allocator.grow(end - known)
+        });
+        if prepared.is_err() {
+            chunks.truncate(regions_before);
+            chunks.release_unused();
+            return prepared;
+        }
+
         let mut missing = additional;
-        for region in 0..regions_before {
+        for region in chunks.regions_mut() {
+            let opened = region.spare().min(missing);
+            let start = region.first_index + region.open;
+            // Those that a trim has left occupied for the allocator.
+            self.put_back_empty((start..known.clamp(start, start + opened)).map(|index| index as u32), allocator);
+            region.open += opened;
+            missing -= opened;
+        }
+        self.capacity.set(self.capacity() + additional);
+        Ok(())
+    }
+
+    /// Gets the memory for so many more slots and for what is kept about them. Returns the end of their indices.
+    fn prepare(&self, chunks: &mut Chunks, additional: usize, known: usize) -> Result<usize> {
+        // First regions with slots that are not in use, because of a trim or because the last step
+        // needed less than a chunk; then new regions.
+        let mut missing = additional;
+        for region in 0..chunks.regions().len() {
             let spare = chunks.regions()[region].spare();
             if missing > 0 && spare > 0 {
                 chunks.restore(region, NonNull::from(self).cast())?;
@@ -338,61 +372,53 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             let limit = self.limits.max_capacity.unwrap_or(CAPACITY_MAX);
             chunks.add(missing, self.limits.growth.is_none(), limit)?;
         }
-
-        // Bookkeeping: the allocator knows all indices up to the last one that was ever in use.
-        let known = allocator.capacity();
-        let plan = |regions: &[Region]| {
-            let mut missing = additional;
-            let mut end = known;
-            for region in regions {
-                let opened = region.spare().min(missing);
-                missing -= opened;
-                if opened > 0 {
-                    end = end.max(region.first_index + region.open + opened);
-                }
-            }
-            end
-        };
-        let end = plan(chunks.regions());
-        let result = match &self.recycler {
-            // SAFETY: no other reference to the set is alive.
-            Some(recycler) => unsafe { &mut *recycler.kept.get() }.reserve(end),
-            None => Ok(()),
-        };
-        #[cfg(debug_assertions)]
-        // SAFETY: no other reference to the set is alive.
-        let result = result.and_then(|()| unsafe { &mut *self.front.head.occupied.get() }.reserve(end));
-        if let Err(error) = result.and_then(|()| allocator.grow(end - known)) {
-            chunks.truncate(regions_before);
-            return Err(error);
-        }
-
-        // Nothing fails from here on.
         let mut missing = additional;
-        for region in chunks.regions_mut() {
+        let mut end = known;
+        for region in chunks.regions() {
             let opened = region.spare().min(missing);
-            let start = region.first_index + region.open;
-            // Those that the allocator has taken for occupied; backwards, so that a stack offers the first one first.
-            for index in (start..known.clamp(start, start + opened)).rev() {
-                allocator.free(index);
-            }
-            region.open += opened;
             missing -= opened;
+            if opened > 0 {
+                end = end.max(region.first_index + region.open + opened);
+            }
         }
-        self.capacity.set(self.capacity() + additional);
-        Ok(())
+        if let Some(recycler) = &self.recycler {
+            // SAFETY: no other reference to the sets and the list is alive, here and below.
+            unsafe { &mut *recycler.kept.get() }.reserve(end)?;
+            // SAFETY: as above.
+            unsafe { &mut *recycler.pinned.get() }.reserve(end)?;
+            // SAFETY: as above.
+            let emptied = unsafe { &mut *recycler.emptied.get() };
+            let out_of_memory = |_| Error::OutOfMemory { bytes: end.saturating_mul(size_of::<u32>()) };
+            emptied.try_reserve_exact(end - emptied.len()).map_err(out_of_memory)?;
+        }
+        #[cfg(debug_assertions)]
+        // SAFETY: as above.
+        unsafe { &mut *self.front.head.occupied.get() }.reserve(end)?;
+        Ok(end)
+    }
+
+    /// Offers slots without objects again that the allocator takes for occupied.
+    fn put_back_empty(&self, indices: impl DoubleEndedIterator<Item = u32>, allocator: &mut A) {
+        match &self.recycler {
+            // SAFETY: no other reference to the list is alive.
+            Some(recycler) => unsafe { &mut *recycler.emptied.get() }.extend(indices.rev()),
+            None => allocator.put_back(indices.map(|index| index as usize)),
+        }
+    }
+
+    /// What [`fill`](Self::fill) needs for so many slots.
+    fn room_to_fill(&self, slots: usize) -> Result<Taken<'_, T, A>> {
+        let mut taken = Taken { core: self, slots: Vec::new() };
+        let out_of_memory = |_| Error::OutOfMemory { bytes: slots.saturating_mul(size_of::<NonNull<T>>()) };
+        taken.slots.try_reserve_exact(slots).map_err(out_of_memory)?;
+        Ok(taken)
     }
 
     /// Makes objects in all vacant slots that hold none.
-    fn fill(&self) -> Result<()> {
-        let Some(recycler) = &self.recycler else { return Ok(()) };
-        let count = self.available();
-        let mut taken = Taken { core: self, slots: Vec::new() };
-        if taken.slots.try_reserve_exact(count).is_err() {
-            return Err(Error::OutOfMemory { bytes: count.saturating_mul(size_of::<NonNull<T>>()) });
-        }
+    fn fill(&self, recycler: &Recycler<T>, mut taken: Taken<'_, T, A>) {
         // All at once, because a stack would offer the same slot again and again.
-        taken.slots.extend((0..count).map_while(|_| self.next()));
+        let vacant = core::iter::from_fn(|| self.next().or_else(|| self.next_emptied()));
+        taken.slots.extend(vacant);
         while let Some(&slot) = taken.slots.last() {
             let index = self.index(slot);
             // SAFETY: no other reference to the set is alive.
@@ -406,20 +432,24 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             taken.slots.pop();
             self.free(slot);
         }
-        Ok(())
     }
 
     /// Gives the memory of wholly vacant regions back, the last ones first, as long as `floor` slots
     /// remain. Returns the number of slots that are gone.
     pub(crate) fn trim(&self, floor: usize) -> usize {
         let closing = self.withhold_vacant_regions(floor);
-        let mut gone = 0;
-        for region in closing {
-            // SAFETY: no other reference to the chunks is alive.
-            let indices = unsafe { &*self.front.head.chunks.get() }.regions()[region].open_indices();
-            gone += indices.len();
-            // Also if the destructor of an object unwinds.
-            let _close = Defer(|| {
+        // SAFETY: no mutable reference to the chunks is alive.
+        let regions = unsafe { &*self.front.head.chunks.get() }.regions();
+        let gone = closing.iter().map(|&region| regions[region].open).sum();
+        self.close(&mut closing.into_iter());
+        gone
+    }
+
+    /// Destroys what is left in regions, and gives their memory back: of all, also if a destructor unwinds.
+    fn close(&self, regions: &mut impl Iterator<Item = usize>) {
+        while let Some(region) = regions.next() {
+            let rest = Defer(|| self.close(&mut *regions));
+            let release = Defer(|| {
                 // SAFETY: no other reference to the chunks is alive.
                 let chunks = unsafe { &mut *self.front.head.chunks.get() };
                 // SAFETY: the allocator offers none of its slots, all are vacant, and their objects are gone.
@@ -430,20 +460,23 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
                 region.closing = false;
             });
             if let Some(recycler) = &self.recycler {
+                // SAFETY: no mutable reference to the chunks is alive.
+                let indices = unsafe { &*self.front.head.chunks.get() }.regions()[region].open_indices();
                 // SAFETY: no other reference to the set is alive while it runs.
                 let was_kept = |index: &usize| unsafe { &mut *recycler.kept.get() }.remove(*index);
                 // SAFETY: the slots are vacant and withheld, so nobody else uses the objects kept in them.
                 unsafe { destroy(&mut indices.filter(was_kept).map(|index| self.slot(index))) };
             }
+            drop(release);
+            mem::forget(rest);
         }
-        gone
     }
 
     /// Takes the indices of wholly vacant regions out of circulation. Returns these regions.
     fn withhold_vacant_regions(&self, floor: usize) -> Vec<usize> {
         // SAFETY: no other reference to the chunks is alive, and no user code runs.
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
-        // SAFETY: the same for the allocator.
+        // SAFETY: the same for the allocator, which must not call the pool.
         let allocator = unsafe { &mut *self.front.allocator.get() };
         let (mut vacant, mut vacant_by_region, mut closing) = (Vec::<u32>::new(), Vec::<usize>::new(), Vec::new());
         let regions = chunks.regions().len();
@@ -455,12 +488,11 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             return closing;
         }
 
-        if let Some(hot) = NonNull::new(self.front.head.hot.replace(ptr::null_mut())) {
-            allocator.free(self.index(hot.cast()));
+        if let Some(hot) = self.take_hot() {
+            allocator.free(self.index(hot));
         }
         // Indices fit, because they are below `CAPACITY_MAX`.
         vacant.extend(core::iter::from_fn(|| allocator.allocate()).map(|index| index as u32));
-        let offered = vacant.len();
         if let Some(recycler) = &self.recycler {
             // SAFETY: no other reference to the list is alive.
             vacant.append(unsafe { &mut *recycler.emptied.get() });
@@ -474,21 +506,27 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         for number in (0..regions).rev() {
             let region = &chunks.regions()[number];
             let vacated = region.open > 0 && vacant_by_region[number] == region.open;
-            if vacated && !region.closing && left - region.open >= floor && !chunks.has_weak_handles(number) {
+            if vacated
+                && !region.closing
+                && left - region.open >= floor
+                && !chunks.has_weak_handles(number)
+                && withhold_unknown(allocator, region)
+            {
                 left -= region.open;
                 chunks.regions_mut()[number].closing = true;
                 closing.push(number);
             }
         }
 
-        let is_left = |index: &&u32| !chunks.regions()[chunks.region_of(**index as usize)].closing;
-        for &index in vacant[..offered].iter().rev().filter(is_left) {
-            allocator.free(index as usize);
-        }
+        vacant.retain(|&index| !chunks.regions()[chunks.region_of(index as usize)].closing);
         if let Some(recycler) = &self.recycler {
-            // SAFETY: no other reference to the list is alive.
-            unsafe { &mut *recycler.emptied.get() }.extend(vacant[offered..].iter().filter(is_left));
+            // SAFETY: no other reference to the set is alive.
+            let kept = unsafe { &*recycler.kept.get() };
+            let is_kept = |index: &&u32| kept.contains(**index as usize);
+            allocator.put_back(vacant.iter().filter(is_kept).map(|&index| index as usize));
+            vacant.retain(|index| !is_kept(&index));
         }
+        self.put_back_empty(vacant.into_iter(), allocator);
         closing
     }
 
@@ -543,7 +581,16 @@ unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>) {
     }
 }
 
-/// Vacant slots that the allocator takes for occupied.
+/// Makes an allocator, all of whose indices are allocated, know all of a region's, as allocated ones: the
+/// indices of the next region may come into use before the rest of this one. `false` if there is no memory.
+fn withhold_unknown(allocator: &mut impl Allocator, region: &Region) -> bool {
+    let unknown = (region.first_index + region.slots).saturating_sub(allocator.capacity());
+    let grown = allocator.grow(unknown).is_ok();
+    while allocator.allocate().is_some() {}
+    grown
+}
+
+/// Vacant slots of a pool with an initializer, which the allocator takes for occupied.
 struct Taken<'core, T: Poolable, A: Allocator> {
     core: &'core Local<T, A>,
     slots: Vec<NonNull<T>>,
@@ -551,9 +598,9 @@ struct Taken<'core, T: Poolable, A: Allocator> {
 
 impl<T: Poolable, A: Allocator> Drop for Taken<'_, T, A> {
     fn drop(&mut self) {
-        while let Some(slot) = self.slots.pop() {
-            self.core.free(slot);
-        }
+        let indices = self.slots.iter().map(|&slot| self.core.index(slot) as u32);
+        // SAFETY: no other reference to the allocator is alive.
+        self.core.put_back_empty(indices, unsafe { &mut *self.core.front.allocator.get() });
     }
 }
 
@@ -632,6 +679,10 @@ unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<
     let object = unsafe { slot.as_mut() };
     object.on_release();
     let Some(recycler) = &core.recycler else { return };
+    // SAFETY: no other reference to the set is alive.
+    if unsafe { &mut *recycler.pinned.get() }.remove(core.index(slot)) {
+        return;
+    }
     if recycler.reset.as_ref().is_none_or(|reset| reset(object)) {
         mem::forget(destroy);
         mem::forget(vacate);
@@ -651,10 +702,14 @@ unsafe fn free<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>
     unsafe { head.cast::<Local<T, A>>().as_ref() }.free(slot.cast());
 }
 
-/// The hook of an object: [`Operations::on_release`].
-unsafe fn on_release<T: Poolable>(slot: NonNull<u8>) {
-    // SAFETY: the caller says that the slot holds a `T` that nobody else uses.
-    unsafe { slot.cast::<T>().as_mut() }.on_release();
+/// Sees to it that an object is destroyed when it is released: [`Operations::pin`].
+unsafe fn pin<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the caller says so; a core is changed through its cells only.
+    let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
+    if let Some(recycler) = &core.recycler {
+        // SAFETY: no other reference to the set is alive.
+        unsafe { &mut *recycler.pinned.get() }.insert(core.index(slot.cast()));
+    }
 }
 
 /// Owns a core.

@@ -59,8 +59,8 @@ struct Operations {
     vacate: unsafe fn(NonNull<Head>, NonNull<u8>),
     /// Gives a slot that no handle owns back to the allocator.
     free: unsafe fn(NonNull<Head>, NonNull<u8>),
-    /// `Poolable::on_release` of the object.
-    on_release: unsafe fn(NonNull<u8>),
+    /// Sees to it that the object in an occupied slot is destroyed when it is released, not kept.
+    pin: unsafe fn(NonNull<Head>, NonNull<u8>),
 }
 
 /// An `Rc` of a pool whose type was forgotten, and the function that drops it.
@@ -152,19 +152,20 @@ impl Location<'_> {
 ///
 /// `value` is in an occupied slot, and is not used afterwards.
 #[inline]
-pub(crate) unsafe fn release<T: ?Sized + Tenant>(value: NonNull<T>) {
+pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied.
     let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
-    if !core.plain {
+    if !core.plain || is_fat::<T>() {
+        // The core knows what was put into the slot, also if the handle was converted since.
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
         return unsafe { (core.operations.release)(head, slot) };
     }
     // Each step happens even if the one before it unwinds.
     let vacate = Defer(|| vacate(core, head, slot, layout));
     // SAFETY: the value is initialized and not used afterwards.
-    let destroy = Defer(|| unsafe { value.drop_in_place() });
-    // SAFETY: the value is initialized, in a slot of this core, and nobody else uses it.
-    unsafe { T::release_hook(value, core.operations.on_release, Internal(())) };
+    let destroy = Defer(move || unsafe { value.drop_in_place() });
+    // SAFETY: the value is initialized, and nobody else uses it.
+    unsafe { value.as_mut() }.release_hook(Internal(()));
     drop(destroy);
     drop(vacate);
 }
@@ -276,6 +277,7 @@ pub(crate) unsafe fn allocate_beside<T: Poolable>(value: NonNull<T>, f: impl FnO
 ///
 /// `value` is in an occupied slot, and nobody else uses it.
 pub(crate) unsafe fn unsize<T, U: ?Sized>(mut value: NonNull<T>, f: fn(&mut T) -> &mut U) -> NonNull<U> {
+    const { assert!(is_fat::<U>(), "a handle can be converted to one of a trait object or a slice only") };
     let address = value.addr();
     // SAFETY: the caller says so.
     let converted = f(unsafe { value.as_mut() });
@@ -287,6 +289,25 @@ pub(crate) unsafe fn unsize<T, U: ?Sized>(mut value: NonNull<T>, f: fn(&mut T) -
         "the function returned a reference to something else than the whole value"
     );
     converted
+}
+
+/// Whether pointers to `T` are wider than addresses, which those to sized types never are.
+const fn is_fat<T: ?Sized>() -> bool {
+    size_of::<NonNull<T>>() > size_of::<usize>()
+}
+
+/// Sees to it that a value is destroyed when it is released, and never handed out again.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot.
+pub(crate) unsafe fn pin<T: ?Sized>(value: NonNull<T>) {
+    // SAFETY: the caller says so.
+    let Location { head, core, slot, .. } = unsafe { Location::of(value) };
+    if !core.plain {
+        // SAFETY: the slot is occupied, and the core's operations are for its own types.
+        unsafe { (core.operations.pin)(head, slot) };
+    }
 }
 
 /// The counts of an object, in a table that is made for its chunk if there is none.

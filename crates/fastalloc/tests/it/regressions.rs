@@ -1,0 +1,212 @@
+//! One test for each bug that was found.
+
+use std::cell::Cell;
+use std::marker::PhantomPinned;
+use std::ops::{Deref, DerefMut};
+
+use fastalloc::{
+    Allocator, Error, FixedPool, FreeListAllocator, GrowingPool, GrowthStrategy, OwnedHandle, PoolConfig, Poolable,
+};
+
+use crate::support::{Reporter, build, config, events, inject, on_every_growing_pool, panic_message, survive};
+
+on_every_growing_pool! {
+    slots_without_objects_are_not_destroyed_after_a_panic_in_trim
+    destructor_may_reserve_while_its_block_is_trimmed
+    batch_does_not_grow_a_pool_whose_strategy_adds_nothing
+    acquire_prefers_recycled_objects_after_trim_and_growth
+}
+
+const BLOCK: usize = 4 << 20;
+
+/// The blocks that were still to be trimmed stayed withheld, and the pool took their vacant slots for occupied ones.
+fn slots_without_objects_are_not_destroyed_after_a_panic_in_trim<A: Allocator + Default>() {
+    thread_local! {
+        static DESTROYED: Cell<u32> = const { Cell::new(0) };
+    }
+    struct Bomb(u32);
+
+    impl Poolable for Bomb {}
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            DESTROYED.set(DESTROYED.get() + 1);
+            if std::mem::take(&mut self.0) == 1 {
+                inject();
+            }
+        }
+    }
+
+    let pool: GrowingPool<_, A> =
+        build(PoolConfig::builder().capacity(40).alignment(BLOCK).reset_fn(|| Bomb(0), |_| ()));
+    let mut handles: Vec<_> = (0..40).map(|_| pool.acquire().unwrap()).collect();
+    // The last block is the first one to go; the others get slots that hold nothing.
+    handles.last_mut().unwrap().0 = 1;
+    let kept = handles.pop().unwrap();
+    handles.into_iter().for_each(|handle| drop(handle.into_inner()));
+    drop(kept);
+    assert_eq!(DESTROYED.get(), 39);
+    assert!(survive(|| pool.trim_to(0)).is_none());
+    drop(pool);
+    assert_eq!(DESTROYED.get(), 40);
+}
+
+/// The block being trimmed was hidden, so that the pool tried to add slots beyond its limit.
+fn destructor_may_reserve_while_its_block_is_trimmed<A: Allocator + Default>() {
+    thread_local! {
+        static POOL: Cell<Option<&'static dyn Reserve>> = const { Cell::new(None) };
+    }
+    trait Reserve {
+        fn reserve(&self);
+    }
+
+    impl<A: Allocator> Reserve for GrowingPool<Object, A> {
+        fn reserve(&self) {
+            for additional in [1, 2, 3] {
+                let before = self.capacity();
+                let vacant = self.available();
+                match GrowingPool::reserve(self, vacant + additional) {
+                    Ok(()) => assert_eq!(self.capacity(), before + additional),
+                    Err(_) => assert_eq!(self.capacity(), before),
+                }
+            }
+        }
+    }
+
+    struct Object;
+
+    impl Poolable for Object {}
+
+    impl Drop for Object {
+        fn drop(&mut self) {
+            if let Some(pool) = POOL.get() {
+                pool.reserve();
+            }
+        }
+    }
+
+    let config = PoolConfig::builder().capacity(37).max_capacity(Some(40)).alignment(BLOCK).reset_fn(|| Object, |_| ());
+    let pool: &'static GrowingPool<_, A> = Box::leak(Box::new(build(config)));
+    drop((0..37).map(|_| pool.acquire().unwrap()).collect::<Vec<_>>());
+    POOL.set(Some(pool));
+    pool.trim_to(0);
+    POOL.set(None);
+    assert!(pool.capacity() <= 40 && pool.is_empty());
+}
+
+fn batch_does_not_grow_a_pool_whose_strategy_adds_nothing<A: Allocator + Default>() {
+    for strategy in [
+        GrowthStrategy::None,
+        GrowthStrategy::Linear { amount: 0 },
+        GrowthStrategy::Custom { compute: Box::new(|_| 0) },
+    ] {
+        let pool: GrowingPool<_, A> = build(PoolConfig::builder().capacity(2).growth_strategy(strategy));
+        assert_eq!(pool.allocate_batch([1, 2, 3]).unwrap_err(), Error::PoolExhausted { capacity: 2, allocated: 0 });
+        assert_eq!((pool.capacity(), pool.available()), (2, 2));
+    }
+}
+
+/// Slots that had been trimmed and came back, empty, were offered before those with objects.
+fn acquire_prefers_recycled_objects_after_trim_and_growth<A: Allocator + Default>() {
+    thread_local! {
+        static MADE: Cell<u32> = const { Cell::new(0) };
+    }
+    let initializer = || {
+        MADE.set(MADE.get() + 1);
+        0_u64
+    };
+    let pool: GrowingPool<_, A> =
+        build(PoolConfig::builder().capacity(20).alignment(BLOCK).reset_fn(initializer, |_| ()));
+    let handles: Vec<_> = (0..20).map(|_| pool.acquire().unwrap()).collect();
+    // Holds the last block; the others go.
+    let (mut gone, mut last): (Vec<_>, Vec<_>) = handles.into_iter().partition(|handle| handle.index() < 16);
+    gone.clear();
+    pool.trim_to(0);
+    last.clear();
+    pool.reserve(20).unwrap();
+    MADE.set(0);
+    let four: Vec<_> = (0..4).map(|_| pool.acquire().unwrap()).collect();
+    assert_eq!((four.len(), MADE.get()), (4, 0));
+    // Also if trim finds nothing to give back, but puts all vacant slots into another order.
+    drop(four);
+    pool.trim_to(20);
+    let four: Vec<_> = (0..4).map(|_| pool.acquire().unwrap()).collect();
+    assert_eq!((four.len(), MADE.get()), (4, 0));
+}
+
+#[test]
+fn free_list_keeps_its_order_when_a_trim_finds_nothing() {
+    let pool =
+        GrowingPool::with_allocator(PoolConfig::builder().capacity(5).build().unwrap(), FreeListAllocator::default())
+            .unwrap();
+    let handles: Vec<_> = (0..5).map(|number| pool.allocate(number).unwrap()).collect();
+    handles.into_iter().for_each(drop);
+    assert_eq!(pool.trim(), 0);
+    let indices: Vec<_> = (0..5).map(|number| pool.allocate(number).unwrap()).map(|handle| handle.index()).collect();
+    let again: Vec<_> = (0..5).map(|number| pool.allocate(number).unwrap()).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 4]);
+    assert_eq!(again.iter().map(OwnedHandle::index).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+/// `Pin` promises that the object stays where it is until it is destroyed, so it must not be handed out again unpinned.
+#[test]
+fn pinned_object_is_never_moved() {
+    #[derive(Default)]
+    struct Object {
+        pinned_at: usize,
+        _pin: PhantomPinned,
+    }
+
+    impl Poolable for Object {}
+
+    let pool: FixedPool<Object> = build(config(1).reset_fn(Object::default, |_| ()));
+    let mut pinned = pool.acquire().unwrap().into_pin();
+    let address = std::ptr::from_ref(&*pinned).addr();
+    // SAFETY: nothing is moved.
+    unsafe { pinned.as_mut().get_unchecked_mut() }.pinned_at = address;
+    drop(pinned);
+    let moved: Object = pool.acquire().unwrap().into_inner();
+    assert_eq!(moved.pinned_at, 0, "an object that was pinned has been moved");
+}
+
+/// An array with a destructor, which gives access to all of itself.
+struct Wiped([Reporter; 2]);
+
+impl Poolable for Wiped {
+    fn on_release(&mut self) {
+        crate::support::event("wipe hook");
+    }
+}
+
+impl Deref for Wiped {
+    type Target = [Reporter; 2];
+
+    fn deref(&self) -> &[Reporter; 2] {
+        &self.0
+    }
+}
+
+impl DerefMut for Wiped {
+    fn deref_mut(&mut self) -> &mut [Reporter; 2] {
+        &mut self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        crate::support::event("wipe");
+    }
+}
+
+/// The destructor was that of the field, which has the address and the size of the whole.
+#[test]
+fn handle_unsized_to_its_only_field_runs_the_destructor_of_the_whole() {
+    let pool = FixedPool::new(1).unwrap();
+    let handle = pool.allocate(Wiped([Reporter(1), Reporter(2)])).unwrap();
+    events();
+    let slice: OwnedHandle<'_, [Reporter]> = handle.unsize(|whole| &mut whole[..]);
+    assert_eq!(slice.len(), 2);
+    drop(slice);
+    assert_eq!(events(), ["wipe hook", "wipe", "drop", "drop"]);
+    assert!(pool.is_empty());
+}
