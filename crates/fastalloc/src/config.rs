@@ -140,7 +140,8 @@ impl<T> PoolConfigBuilder<T> {
     /// Every slot's address is a multiple of this, in bytes. Default: the alignment of `T`.
     ///
     /// A power of two, at least the alignment of `T`. Slots are that far apart at least, so 64 gives
-    /// each object cache lines of its own.
+    /// each object cache lines of its own; but a pool of objects that are read one after the other is
+    /// slower if it is larger than it need be.
     pub fn alignment(mut self, alignment: usize) -> Self {
         self.alignment = Some(alignment);
         self
@@ -163,7 +164,8 @@ impl<T> PoolConfigBuilder<T> {
     /// Makes objects when they are first acquired, and resets them when they are released:
     /// [`InitializationStrategy::Custom`].
     ///
-    /// `reset` returns nothing, or a `bool`: `false` destroys the object instead of keeping it.
+    /// `reset` returns nothing, or a `bool`: `false` destroys the object instead of keeping it. Both
+    /// functions are `Send + Sync`, so that pools can be sent to other threads.
     ///
     /// # Examples
     ///

@@ -24,7 +24,7 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// All slots are occupied, and the pool does not grow.
+    /// All slots are occupied, or fewer are vacant than were asked for at once, and the pool does not grow.
     PoolExhausted {
         /// Slots of the pool.
         capacity: usize,
@@ -64,6 +64,11 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::PoolExhausted { capacity, allocated } if allocated < capacity => write!(
+                f,
+                "too few vacant slots: {allocated} of {capacity} slots are occupied; \
+                 ask for fewer at once, raise the capacity, or let the pool grow"
+            ),
             Self::PoolExhausted { capacity, allocated } => write!(
                 f,
                 "pool exhausted: {allocated} of {capacity} slots are occupied; \

@@ -608,7 +608,9 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// Returns the number of slots that are gone.
     ///
     /// The unit is a block of chunks, of at most some 16 MiB. Blocks with occupied slots stay, and those
-    /// that weak handles point to, even dead ones. Objects kept for `acquire` are destroyed.
+    /// that weak handles point to, even dead ones. Objects kept for `acquire` are destroyed. With a
+    /// [`BitmapAllocator`](crate::BitmapAllocator), what is in use stays together at the start of the
+    /// pool, and more can be given back than with a stack.
     ///
     /// # Complexity
     ///

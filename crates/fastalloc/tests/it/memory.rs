@@ -304,10 +304,10 @@ fn growth_of_an_eager_pool_survives_every_allocation_failure<A: Allocator + Defa
 
 fn reserve_survives_every_allocation_failure<A: Allocator + Default>() {
     let value = || Bytes([1; 100]);
-    let allocations = fail_each(|| full_growing_pool::<_, A>(config(3), value), |pool| pool.reserve(50));
-    assert!(allocations >= 10, "several blocks, {allocations}");
-    fail_each(|| full_growing_pool::<_, A>(config(3).reset_fn(value, |_| ()), value), |pool| pool.reserve(50));
-    fail_each(|| full_growing_pool::<_, A>(config(3).initializer(value), value), |pool| pool.reserve(50));
+    let allocations = fail_each(|| full_growing_pool::<_, A>(config(3), value), |pool| pool.reserve(20));
+    assert!(allocations >= 6, "several blocks, {allocations}");
+    fail_each(|| full_growing_pool::<_, A>(config(3).reset_fn(value, |_| ()), value), |pool| pool.reserve(20));
+    fail_each(|| full_growing_pool::<_, A>(config(3).initializer(value), value), |pool| pool.reserve(20));
 }
 
 fn reserve_after_trim_survives_every_allocation_failure<A: Allocator + Default>() {
@@ -316,8 +316,8 @@ fn reserve_after_trim_survives_every_allocation_failure<A: Allocator + Default>(
         pool.trim_to(0);
         pool
     }
-    let allocations = fail_each(trimmed::<A>, |pool| pool.reserve(50));
-    assert!(allocations >= 10, "several blocks, {allocations}");
+    let allocations = fail_each(trimmed::<A>, |pool| pool.reserve(20));
+    assert!(allocations >= 6, "several blocks, {allocations}");
 }
 
 fn acquire_and_release_survive_every_allocation_failure<A: Allocator + Default>() {
@@ -347,8 +347,11 @@ fn trim_survives_every_allocation_failure<A: Allocator + Default>() {
             assert!(gone > 0 && n > 1);
             return;
         }
-        assert_eq!((gone, counts(&pool)), (0, before), "allocation {n}");
-        assert!(pool.trim() > 0 && pool.capacity() >= 3 && held.0 == [1; 10]);
+        // It gives back what it can.
+        assert_eq!(pool.capacity(), before.capacity - gone, "allocation {n}");
+        assert_eq!(pool.available(), before.available - gone, "allocation {n}");
+        pool.trim();
+        assert!((3..before.capacity).contains(&pool.capacity()) && held.0 == [1; 10]);
     }
 }
 

@@ -49,15 +49,26 @@ fn page<A: Allocator + Default, K: Kind + 'static>() {
     run_programs::<Page, A, K>();
 }
 
-const PROGRAMS: u32 = if cfg!(miri) { 1 } else { 30 };
+const PROGRAMS: u32 = if cfg!(miri) { 1 } else { 20 };
 const STEPS: usize = if cfg!(miri) { 20 } else { 80 };
 
 fn run_programs<T: Subject, A: Allocator + Default, K: Kind + 'static>() {
-    let config = ProptestConfig { cases: PROGRAMS, failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() };
+    explore(grows::<K>(), &run_program::<T, A, K>);
+}
+
+/// Runs random programs, the same in every run of the tests, and makes one that fails smaller.
+fn explore(grows: bool, run_program: &dyn Fn(&Setup, &[Step])) {
+    let config = ProptestConfig {
+        cases: PROGRAMS,
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        max_shrink_time: 20_000,
+        ..ProptestConfig::default()
+    };
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[1; 32]);
-    let program = (setup(grows::<K>()), vec(step(), STEPS / 2..=STEPS));
+    let program = (setup(grows), vec(step(), STEPS / 2..=STEPS));
     let result = TestRunner::new_with_rng(config, random).run(&program, |(setup, steps)| {
-        run_program::<T, A, K>(&setup, &steps);
+        run_program(&setup, &steps);
         Ok(())
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
@@ -717,8 +728,8 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
 
     fn batch(&self, len: usize, lie: isize) {
         let announced = len.saturating_add_signed(lie);
-        let handles =
-            self.taking_many(announced, || self.pool.allocate_batch(Values { left: len, announced, values: PhantomData }));
+        let handles = self
+            .taking_many(announced, || self.pool.allocate_batch(Values { left: len, announced, values: PhantomData }));
         for handle in handles.iter().flatten() {
             assert!(handle.index() < LIMIT);
         }
