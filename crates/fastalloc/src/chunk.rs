@@ -506,7 +506,9 @@ impl Chunks {
     fn open(&mut self, chunk: usize, head: NonNull<Head>) -> *mut u8 {
         for chunk in self.bases.len()..=chunk {
             let region = self.region_of(chunk * self.geometry.per_chunk);
-            let base = self.write_header(region, chunk, head);
+            // Chunks of a region that was given back get their headers in `restore`.
+            let has_memory = !self.regions[region].memory.is_null();
+            let base = if has_memory { self.write_header(region, chunk, head) } else { ptr::null_mut() };
             self.set_base(chunk, base);
         }
         self.bases[chunk]

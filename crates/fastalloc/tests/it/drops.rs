@@ -5,7 +5,7 @@ use std::mem;
 
 use fastalloc::{Allocator, Growing, GrowingPool, InitializationStrategy, Kind, Pool, Poolable};
 
-use crate::support::{
+use crate::support::{BLOCK, 
     Counted, Injected, Ledger, build, config, inject, on_every_growing_pool, on_every_pool, pool, survive,
 };
 
@@ -242,8 +242,6 @@ fn trim_goes_on_after_a_destructor_that_panics<A: Allocator + Default>() {
     }
 }
 
-/// An alignment that makes small objects take a block of memory for every few of them.
-const BLOCK: usize = 4 << 20;
 
 fn config_growing<T>() -> fastalloc::PoolConfig<T> {
     fastalloc::PoolConfig::builder().capacity(1).alignment(BLOCK).build().unwrap()

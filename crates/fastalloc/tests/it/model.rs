@@ -19,7 +19,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-use crate::support::{inject, on_every_pool, survive};
+use crate::support::{BLOCK, inject, on_every_pool, survive};
 
 on_every_pool! {
     zero_sized
@@ -192,8 +192,7 @@ fn setup(grows: bool) -> impl Strategy<Value = Setup> {
         Just(Growth::Never).boxed()
     };
     let life = prop::sample::select(vec![Life::Values, Life::Recycled, Life::Eager]);
-    // The last one makes any object so large that a block of memory has few slots.
-    let alignment = prop::sample::select(vec![1, 256, 256 << 10, 512 << 10]);
+    let alignment = prop::sample::select(vec![1, 256, BLOCK, BLOCK]);
     (1..12_usize, growth, life, alignment).prop_map(|(capacity, growth, life, alignment)| Setup {
         capacity,
         growth,

@@ -8,7 +8,7 @@ use fastalloc::{
     Allocator, Error, FixedPool, FreeListAllocator, GrowingPool, GrowthStrategy, OwnedHandle, PoolConfig, Poolable,
 };
 
-use crate::support::{Reporter, build, config, events, inject, on_every_growing_pool, panic_message, survive};
+use crate::support::{BLOCK, Reporter, build, config, events, inject, on_every_growing_pool, survive};
 
 on_every_growing_pool! {
     slots_without_objects_are_not_destroyed_after_a_panic_in_trim
@@ -17,7 +17,6 @@ on_every_growing_pool! {
     acquire_prefers_recycled_objects_after_trim_and_growth
 }
 
-const BLOCK: usize = 4 << 20;
 
 /// The blocks that were still to be trimmed stayed withheld, and the pool took their vacant slots for occupied ones.
 fn slots_without_objects_are_not_destroyed_after_a_panic_in_trim<A: Allocator + Default>() {

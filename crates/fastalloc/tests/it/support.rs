@@ -53,6 +53,9 @@ macro_rules! on_every_growing_pool {
 
 pub(crate) use {on_every_growing_pool, on_every_pool};
 
+/// An alignment that makes slots so large that a block of memory, the unit of a trim, has few of them.
+pub(crate) const BLOCK: usize = 4 << 20;
+
 /// A configuration that every pool accepts: it does not grow.
 pub(crate) fn config<T>(capacity: usize) -> PoolConfigBuilder<T> {
     PoolConfig::builder().capacity(capacity).growth_strategy(GrowthStrategy::None)
