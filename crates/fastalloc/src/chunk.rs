@@ -209,7 +209,7 @@ impl Geometry {
     #[inline]
     pub(crate) fn position(&self, header: &Header, address: usize) -> usize {
         let offset = address - ptr::from_ref(header).addr() - self.first;
-        debug_assert!(offset.is_multiple_of(self.stride), "{address:#x} is not the address of a slot");
+        debug_assert!(offset % self.stride == 0, "{address:#x} is not the address of a slot");
         offset / self.stride
     }
 
@@ -375,8 +375,13 @@ impl Chunks {
             let slots = if exact {
                 needed
             } else {
+                let room = limit.saturating_sub(first_index);
+                if room < needed {
+                    // While a trim destroys objects, their slots are neither in use nor gone.
+                    return Err(Error::MaxCapacityExceeded { current: first_index, requested: end, max: limit });
+                }
                 let full = needed.next_multiple_of(self.geometry.per_chunk);
-                full.min(self.geometry.region_slots()).min(limit - first_index)
+                full.min(self.geometry.region_slots()).min(room)
             };
             let chunks = (first_index + slots).div_ceil(self.geometry.per_chunk);
             let more = chunks - self.bases.len();
@@ -425,9 +430,8 @@ impl Chunks {
         for chunk in self.chunks_with_header(region) {
             // SAFETY: the chunk has a header, which is changed through its cells only.
             let header = unsafe { &*self.header(region, chunk) };
-            if !header.shares().is_null()
-                && let Ok(layout) = self.share_layout(region, chunk)
-            {
+            let Ok(layout) = self.share_layout(region, chunk) else { continue };
+            if !header.shares().is_null() {
                 // SAFETY: `share` allocated the table with this layout.
                 unsafe { dealloc(header.shares().cast(), layout) };
             }
@@ -459,7 +463,7 @@ impl Chunks {
     ///
     /// # Safety
     ///
-    /// `index` belongs to a region that has memory; `head` is the core that owns these chunks.
+    /// `index` is in use, and so its region has memory; `head` is the core that owns these chunks.
     pub(crate) unsafe fn slot(&mut self, index: usize, head: NonNull<Head>) -> NonNull<u8> {
         let Geometry { stride, per_chunk, .. } = self.geometry;
         // SAFETY: the caller says so, and the geometry is the one of the chunks.
@@ -476,11 +480,9 @@ impl Chunks {
     pub(crate) unsafe fn natural_slot<T>(&mut self, index: usize, head: NonNull<Head>) -> NonNull<T> {
         let stride = const { slot_size(size_of::<T>(), align_of::<T>()) };
         let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
-        if index < divisor.per_chunk
-            && let Some(base) = NonNull::new(self.first_base)
-        {
+        if index < divisor.per_chunk && !self.first_base.is_null() {
             // SAFETY: a slot is not at address 0.
-            return unsafe { NonNull::new_unchecked(base.as_ptr().wrapping_add(index * stride)) }.cast();
+            return unsafe { NonNull::new_unchecked(self.first_base.wrapping_add(index * stride)) }.cast();
         }
         // SAFETY: the caller says so.
         unsafe { self.at(divisor.divide(index), index * stride, head) }.cast()

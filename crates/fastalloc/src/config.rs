@@ -218,9 +218,8 @@ impl<T> PoolConfigBuilder<T> {
         if self.max_capacity.is_some_and(|max| max < capacity) {
             return invalid("max_capacity", "it is below capacity; raise it, or lower capacity");
         }
-        if let Some(GrowthStrategy::Exponential { factor }) = self.growth_strategy
-            && !(factor.is_finite() && factor > 1.0)
-        {
+        let too_slow = |factor: f64| !factor.is_finite() || factor <= 1.0;
+        if matches!(self.growth_strategy, Some(GrowthStrategy::Exponential { factor }) if too_slow(factor)) {
             return invalid("growth_strategy", "factor must be a finite number above 1, such as 2.0");
         }
         let alignment = self.alignment.unwrap_or(align_of::<T>());

@@ -119,14 +119,23 @@ impl<'pool, T: ?Sized + Tenant> OwnedHandle<'pool, T> {
     }
 
     /// Pins the value: it never moves, and its memory is not used for anything else before it is
-    /// destroyed, whatever happens to the handle. A pool that recycles objects does not keep this one.
+    /// destroyed, whatever happens to the handle.
+    ///
+    /// When the handle is dropped, the value is destroyed at once: neither
+    /// [`on_release`](Poolable::on_release) nor a reset are called, which get a reference that they could
+    /// move it by, and a pool that recycles objects does not keep it. A pool of values with which this is
+    /// used once goes without its hot slot from then on, so it is somewhat slower.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for a bit per slot, which is reserved when it is called for the first time.
     #[must_use]
     pub fn into_pin(self) -> Pin<Self> {
         // SAFETY: the slot is occupied.
         unsafe { raw::pin(self.value) };
         // SAFETY: the value does not move while it is in its slot; it leaves it only through
-        // `into_inner`, which a pinned handle does not offer; the pool does not hand it out again
-        // unpinned; and pools destroy forgotten values.
+        // `into_inner`, which a pinned handle does not offer; the pool gives no reference to it to
+        // anybody but its destructor; and pools destroy forgotten values.
         unsafe { Pin::new_unchecked(self) }
     }
 }
@@ -147,7 +156,7 @@ impl<'pool, T: Tenant> OwnedHandle<'pool, T> {
     ///
     /// # Panics
     ///
-    /// If `f` returns a reference to anything else than the whole value.
+    /// If `f` returns a reference with another address, size or alignment than those of the value.
     ///
     /// # Examples
     ///
@@ -247,8 +256,11 @@ impl<T: ?Sized + Tenant> RcHandle<T> {
         unsafe { self.into_raw().as_mut() }
     }
 
-    /// Pins the value: it never moves, and its memory is not used for anything else before it is
-    /// destroyed, whatever happens to the handle. A pool that recycles objects does not keep this one.
+    /// Pins the value, as [`OwnedHandle::into_pin`] does.
+    ///
+    /// # Panics
+    ///
+    /// As [`OwnedHandle::into_pin`].
     #[must_use]
     pub fn into_pin(self) -> Pin<Self> {
         // SAFETY: the slot is occupied.
@@ -283,11 +295,17 @@ impl<T: Tenant> RcHandle<T> {
 
     /// Converts to a handle of a trait object or a slice; the value stays where it is.
     ///
+    /// `T` must not borrow anything: the handle keeps the pool, with all its objects, and the type that it
+    /// is converted to may say nothing about their lifetime.
+    ///
     /// # Panics
     ///
-    /// If `f` returns a reference to anything else than the whole value.
+    /// If `f` returns a reference with another address, size or alignment than those of the value.
     #[must_use]
-    pub fn unsize<U: ?Sized + Tenant>(self, f: fn(&mut T) -> &mut U) -> RcHandle<U> {
+    pub fn unsize<U: ?Sized + Tenant>(self, f: fn(&mut T) -> &mut U) -> RcHandle<U>
+    where
+        T: 'static,
+    {
         // SAFETY: the slot is occupied and this handle's.
         let value = unsafe { raw::unsize(self.value, f) };
         mem::forget(self);
@@ -373,7 +391,8 @@ impl<'pool, T: ?Sized + Tenant> SharedHandle<'pool, T> {
         // SAFETY: the slot is occupied.
         let header = unsafe { Header::of(self.value) };
         let share = self.share();
-        WeakHandle::new(self.value, header, NonNull::from(share), share.generation.get())
+        // SAFETY: the slot is occupied, so its chunk cannot go away.
+        unsafe { WeakHandle::new(self.value, header, NonNull::from(share), share.generation.get()) }
     }
 
     /// Whether two handles share one value.
@@ -474,14 +493,22 @@ pub struct WeakHandle<'pool, T: ?Sized + Tenant> {
 }
 
 impl<'pool, T: ?Sized + Tenant> WeakHandle<'pool, T> {
-    fn new(value: NonNull<T>, header: NonNull<Header>, share: NonNull<Share>, generation: u64) -> Self {
-        let weak = Self { value, header, share, generation, marker: PhantomData };
-        weak.weak_handles().set(weak.weak_handles().get() + 1);
-        // Drops the handle, and so its count, if there are too many.
-        if let Some(share) = weak.alive() {
-            increment(&share.weak);
+    /// Counts a handle, to a value that may be gone, and makes it.
+    ///
+    /// # Safety
+    ///
+    /// The header and the share are those of the value's slot, in a chunk that cannot go away meanwhile.
+    unsafe fn new(value: NonNull<T>, header: NonNull<Header>, share: NonNull<Share>, generation: u64) -> Self {
+        // SAFETY: the caller says so; the counts change through cells only.
+        let weak_handles = unsafe { &header.as_ref().weak_handles };
+        // SAFETY: as above.
+        let share_ref = unsafe { share.as_ref() };
+        let counted = weak_handles.get().checked_add(1).expect("too many weak handles to a chunk");
+        if share_ref.generation.get() == generation {
+            increment(&share_ref.weak);
         }
-        weak
+        weak_handles.set(counted);
+        Self { value, header, share, generation, marker: PhantomData }
     }
 
     fn weak_handles(&self) -> &Cell<usize> {
@@ -525,7 +552,8 @@ impl<T: ?Sized + Tenant> Clone for WeakHandle<'_, T> {
     ///
     /// If there are 2^32 - 1 weak handles to the value.
     fn clone(&self) -> Self {
-        Self::new(self.value, self.header, self.share, self.generation)
+        // SAFETY: this handle keeps the chunk.
+        unsafe { Self::new(self.value, self.header, self.share, self.generation) }
     }
 }
 

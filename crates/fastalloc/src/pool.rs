@@ -331,7 +331,8 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         let written = ptr::from_mut(f(slot)).addr();
         assert!(address == written, "the function returned a reference to something else than its slot");
         // SAFETY: there is a `T` at the slot's address, and while `f` had the only reference to the slot,
-        // it can only have come there by initializing the slot.
+        // it can only have come there by initializing the slot; also if it is zero-sized, because no
+        // other object is at a slot's address.
         let value = unsafe { vacancy.occupied() };
         // SAFETY: the core hands the value to nobody else.
         Ok(unsafe { OwnedHandle::from_raw(value) })
@@ -387,12 +388,13 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         reserved.map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<OwnedHandle<'_, T>>()) })?;
         self.core.grow(len)?;
         for _ in 0..len {
-            vacancies.push(self.core.vacancy()?);
+            vacancies.push(self.core.any_slot()?);
         }
         // Backwards, because `pop` is the way to take them out one by one.
         vacancies.reverse();
-        while let Some(vacancy) = vacancies.pop() {
+        while let Some(mut vacancy) = vacancies.pop() {
             let Some(value) = values.next() else { break };
+            vacancy.clear();
             // SAFETY: the core hands the value to nobody else.
             handles.push(unsafe { OwnedHandle::from_raw(vacancy.fill(value)) });
         }

@@ -143,7 +143,7 @@ impl BitmapAllocator {
         if index == self.capacity {
             return None;
         }
-        if index.is_multiple_of(64) {
+        if index % 64 == 0 {
             self.push_word();
         }
         self.used += 1;

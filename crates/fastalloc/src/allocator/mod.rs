@@ -31,9 +31,11 @@ use crate::error::{Error, Result};
 /// * return only indices below its [capacity](Self::capacity), which changes in
 ///   [`grow`](Self::grow) and nowhere else,
 /// * never return an index again before that index has been freed,
+/// * add exactly `additional` indices in `grow`, or none and return an error,
+/// * make every index vacant that `free` and `put_back` are given,
 /// * find every vacant index: `allocate` returns `None` only if [`available`](Self::available) is
 ///   0, and
-/// * not unwind from `allocate`, `free`, `available` and `capacity`.
+/// * neither unwind nor use a pool, in any of its methods.
 ///
 /// # Examples
 ///

@@ -28,6 +28,8 @@ pub(crate) struct Local<T, A> {
     /// Slots in use, vacant or occupied.
     capacity: Cell<usize>,
     limits: Limits,
+    /// Occupied slots whose object was pinned: it must neither be moved nor handed out again.
+    pinned: UnsafeCell<Bits>,
     /// For pools that keep objects.
     recycler: Option<Recycler<T>>,
 }
@@ -52,8 +54,6 @@ struct Recycler<T> {
     /// Vacant slots that were used and hold none; has room for all slots. The allocator takes them for
     /// occupied, so that it offers slots with objects first.
     emptied: UnsafeCell<Vec<u32>>,
-    /// Occupied slots whose object was pinned: it must not be handed out again, unpinned.
-    pinned: UnsafeCell<Bits>,
 }
 
 impl<T: Poolable, A: Allocator> Local<T, A> {
@@ -70,14 +70,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             eager,
             kept: UnsafeCell::default(),
             emptied: UnsafeCell::default(),
-            pinned: UnsafeCell::default(),
         });
         let geometry = Geometry::new::<T>(config.alignment)?;
         let natural = geometry.is_natural::<T>();
         let head = Head {
             hot: Cell::new(ptr::null_mut()),
             natural,
-            plain: recycler.is_none() && A::HOT_SLOT,
+            plain: Cell::new(recycler.is_none() && A::HOT_SLOT),
             usual: natural && TypeId::of::<A>() == TypeId::of::<StackAllocator>(),
             operations: const { &Self::OPERATIONS },
             chunks: UnsafeCell::new(Chunks::new(geometry)),
@@ -87,12 +86,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             occupied: UnsafeCell::default(),
         };
         let front = Front { head, allocator: UnsafeCell::new(allocator) };
-        let core = Owner::new(Self { front, capacity: Cell::new(0), limits, recycler })?;
+        let core = Owner::new(Self { front, capacity: Cell::new(0), limits, pinned: UnsafeCell::default(), recycler })?;
         core.extend(config.capacity)?;
-        if let Some(recycler) = &core.recycler
-            && (config.pre_initialize || eager)
-        {
-            core.fill(recycler, core.room_to_fill(config.capacity)?);
+        match &core.recycler {
+            Some(recycler) if config.pre_initialize || eager => {
+                core.fill(recycler, core.room_to_fill(config.capacity)?);
+            }
+            _ => {}
         }
         Ok(core)
     }
@@ -152,25 +152,26 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     #[inline]
     fn next_if_plain(&self) -> Option<NonNull<T>> {
-        if self.front.head.plain { self.next() } else { None }
+        if self.front.head.plain.get() { self.next() } else { None }
     }
 
     /// The path for pools that are full, keep objects, or have no hot slot.
     #[cold]
     #[inline(never)]
     fn vacancy_slowly(&self) -> Result<Vacancy<'_, T, A>> {
+        let mut vacancy = self.any_slot()?;
+        vacancy.clear();
+        Ok(vacancy)
+    }
+
+    /// Takes a vacant slot, which may hold an object that was kept; grows if there is none.
+    pub(crate) fn any_slot(&self) -> Result<Vacancy<'_, T, A>> {
         loop {
-            let Some(slot) = self.next_emptied().or_else(|| self.next()).or_else(|| self.take_hot()) else {
-                self.grow(1)?;
-                continue;
-            };
-            self.front.head.occupy(slot.cast(), Layout::new::<T>());
-            let vacancy = Vacancy { core: self, slot };
-            if self.take_kept(slot) {
-                // SAFETY: the slot holds an object, of which nobody but `vacancy` knows.
-                unsafe { slot.drop_in_place() };
+            if let Some(slot) = self.take_hot().or_else(|| self.next_emptied()).or_else(|| self.next()) {
+                self.front.head.occupy(slot.cast(), Layout::new::<T>());
+                return Ok(Vacancy { core: self, slot });
             }
-            return Ok(vacancy);
+            self.grow(1)?;
         }
     }
 
@@ -249,19 +250,30 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         unsafe { &mut *self.front.allocator.get() }.free(index);
     }
 
-    /// Makes a slot vacant that holds no object.
+    /// Makes a slot vacant whose object is gone; or one that was taken with an object that was kept.
     #[inline]
     fn vacate(&self, slot: NonNull<T>) {
-        if self.front.head.plain {
+        if self.front.head.plain.get() {
             return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast(), Layout::new::<T>());
         }
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
+        // A pinned object that can be moved all the same may have been moved out.
+        // SAFETY: no other reference to the set is alive.
+        unsafe { &mut *self.pinned.get() }.remove(self.index(slot));
         match &self.recycler {
-            // Indices fit, because they are below `CAPACITY_MAX`.
-            // SAFETY: no other reference to the list is alive.
-            Some(recycler) => unsafe { &mut *recycler.emptied.get() }.push(self.index(slot) as u32),
-            None => self.free(slot),
+            Some(recycler) if !self.is_kept(self.index(slot), recycler) => {
+                // Indices fit, because they are below `CAPACITY_MAX`.
+                // SAFETY: no other reference to the list is alive.
+                unsafe { &mut *recycler.emptied.get() }.push(self.index(slot) as u32);
+            }
+            _ => self.free(slot),
         }
+    }
+
+    /// Whether a slot without a handle holds an object.
+    fn is_kept(&self, index: usize, recycler: &Recycler<T>) -> bool {
+        // SAFETY: no mutable reference to the set is alive.
+        unsafe { &*recycler.kept.get() }.contains(index)
     }
 
     /// Makes a slot vacant that holds an object for the next `acquire`.
@@ -348,7 +360,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             let opened = region.spare().min(missing);
             let start = region.first_index + region.open;
             // Those that a trim has left occupied for the allocator.
-            self.put_back_empty((start..known.clamp(start, start + opened)).map(|index| index as u32), allocator);
+            for index in (start..known.clamp(start, start + opened)).rev() {
+                match &self.recycler {
+                    // SAFETY: no other reference to the list is alive.
+                    Some(recycler) => unsafe { &mut *recycler.emptied.get() }.push(index as u32),
+                    None => allocator.free(index),
+                }
+            }
             region.open += opened;
             missing -= opened;
         }
@@ -369,7 +387,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             }
         }
         if missing > 0 {
-            let limit = self.limits.max_capacity.unwrap_or(CAPACITY_MAX);
+            let limit = self.limits.max_capacity.unwrap_or(CAPACITY_MAX).min(CAPACITY_MAX);
             chunks.add(missing, self.limits.growth.is_none(), limit)?;
         }
         let mut missing = additional;
@@ -385,8 +403,6 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             // SAFETY: no other reference to the sets and the list is alive, here and below.
             unsafe { &mut *recycler.kept.get() }.reserve(end)?;
             // SAFETY: as above.
-            unsafe { &mut *recycler.pinned.get() }.reserve(end)?;
-            // SAFETY: as above.
             let emptied = unsafe { &mut *recycler.emptied.get() };
             let out_of_memory = |_| Error::OutOfMemory { bytes: end.saturating_mul(size_of::<u32>()) };
             emptied.try_reserve_exact(end - emptied.len()).map_err(out_of_memory)?;
@@ -397,20 +413,24 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         Ok(end)
     }
 
-    /// Offers slots without objects again that the allocator takes for occupied.
-    fn put_back_empty(&self, indices: impl DoubleEndedIterator<Item = u32>, allocator: &mut A) {
-        match &self.recycler {
-            // SAFETY: no other reference to the list is alive.
-            Some(recycler) => unsafe { &mut *recycler.emptied.get() }.extend(indices.rev()),
-            None => allocator.put_back(indices.map(|index| index as usize)),
-        }
+    /// Offers slots again that the allocator takes for occupied, in this order: first those that hold an
+    /// object, if the pool keeps any.
+    fn put_back(&self, indices: &[u32], allocator: &mut A) {
+        let Some(recycler) = &self.recycler else {
+            return allocator.put_back(indices.iter().map(|&index| index as usize));
+        };
+        let is_kept = |index: &&u32| self.is_kept(**index as usize, recycler);
+        allocator.put_back(indices.iter().filter(is_kept).map(|&index| index as usize));
+        // SAFETY: no other reference to the list is alive.
+        let emptied = unsafe { &mut *recycler.emptied.get() };
+        emptied.extend(indices.iter().rev().filter(|index| !is_kept(index)));
     }
 
     /// What [`fill`](Self::fill) needs for so many slots.
     fn room_to_fill(&self, slots: usize) -> Result<Taken<'_, T, A>> {
-        let mut taken = Taken { core: self, slots: Vec::new() };
-        let out_of_memory = |_| Error::OutOfMemory { bytes: slots.saturating_mul(size_of::<NonNull<T>>()) };
-        taken.slots.try_reserve_exact(slots).map_err(out_of_memory)?;
+        let mut taken = Taken { core: self, indices: Vec::new() };
+        let out_of_memory = |_| Error::OutOfMemory { bytes: slots.saturating_mul(size_of::<u32>()) };
+        taken.indices.try_reserve_exact(slots).map_err(out_of_memory)?;
         Ok(taken)
     }
 
@@ -418,19 +438,16 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     fn fill(&self, recycler: &Recycler<T>, mut taken: Taken<'_, T, A>) {
         // All at once, because a stack would offer the same slot again and again.
         let vacant = core::iter::from_fn(|| self.next().or_else(|| self.next_emptied()));
-        taken.slots.extend(vacant);
-        while let Some(&slot) = taken.slots.last() {
-            let index = self.index(slot);
-            // SAFETY: no other reference to the set is alive.
-            if !unsafe { &*recycler.kept.get() }.contains(index) {
+        taken.indices.extend(vacant.map(|slot| self.index(slot) as u32));
+        for &index in &taken.indices {
+            let index = index as usize;
+            if !self.is_kept(index, recycler) {
                 let object = (recycler.initializer)();
                 // SAFETY: the slot holds no object, and is neither vacant nor a handle's.
-                unsafe { slot.write(object) };
+                unsafe { self.slot(index).write(object) };
                 // SAFETY: no other reference to the set is alive.
                 unsafe { &mut *recycler.kept.get() }.insert(index);
             }
-            taken.slots.pop();
-            self.free(slot);
         }
     }
 
@@ -474,12 +491,9 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     /// Takes the indices of wholly vacant regions out of circulation. Returns these regions.
     fn withhold_vacant_regions(&self, floor: usize) -> Vec<usize> {
-        // SAFETY: no other reference to the chunks is alive, and no user code runs.
-        let chunks = unsafe { &mut *self.front.head.chunks.get() };
-        // SAFETY: the same for the allocator, which must not call the pool.
-        let allocator = unsafe { &mut *self.front.allocator.get() };
+        // SAFETY: no mutable reference to the chunks is alive.
+        let regions = unsafe { &*self.front.head.chunks.get() }.regions().len();
         let (mut vacant, mut vacant_by_region, mut closing) = (Vec::<u32>::new(), Vec::<usize>::new(), Vec::new());
-        let regions = chunks.regions().len();
         let reserved = vacant
             .try_reserve_exact(self.available())
             .and_then(|()| vacant_by_region.try_reserve_exact(regions))
@@ -487,9 +501,14 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if reserved.is_err() {
             return closing;
         }
+        let hot = self.take_hot().map(|hot| self.index(hot));
 
-        if let Some(hot) = self.take_hot() {
-            allocator.free(self.index(hot));
+        // SAFETY: no other reference to the chunks is alive, and no user code runs.
+        let chunks = unsafe { &mut *self.front.head.chunks.get() };
+        // SAFETY: the same for the allocator, which does not use the pool.
+        let allocator = unsafe { &mut *self.front.allocator.get() };
+        if let Some(hot) = hot {
+            allocator.free(hot);
         }
         // Indices fit, because they are below `CAPACITY_MAX`.
         vacant.extend(core::iter::from_fn(|| allocator.allocate()).map(|index| index as u32));
@@ -502,7 +521,8 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             vacant_by_region[chunks.region_of(index as usize)] += 1;
         }
 
-        let mut left = self.capacity();
+        let being_closed = chunks.regions().iter().filter(|region| region.closing).map(|region| region.open);
+        let mut left = self.capacity() - being_closed.sum::<usize>();
         for number in (0..regions).rev() {
             let region = &chunks.regions()[number];
             let vacated = region.open > 0 && vacant_by_region[number] == region.open;
@@ -519,14 +539,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         }
 
         vacant.retain(|&index| !chunks.regions()[chunks.region_of(index as usize)].closing);
-        if let Some(recycler) = &self.recycler {
-            // SAFETY: no other reference to the set is alive.
-            let kept = unsafe { &*recycler.kept.get() };
-            let is_kept = |index: &&u32| kept.contains(**index as usize);
-            allocator.put_back(vacant.iter().filter(is_kept).map(|&index| index as usize));
-            vacant.retain(|index| !is_kept(&index));
-        }
-        self.put_back_empty(vacant.into_iter(), allocator);
+        self.put_back(&vacant, allocator);
         closing
     }
 
@@ -590,21 +603,21 @@ fn withhold_unknown(allocator: &mut impl Allocator, region: &Region) -> bool {
     grown
 }
 
-/// Vacant slots of a pool with an initializer, which the allocator takes for occupied.
+/// Vacant slots that the allocator takes for occupied, and offers again when this is dropped.
 struct Taken<'core, T: Poolable, A: Allocator> {
     core: &'core Local<T, A>,
-    slots: Vec<NonNull<T>>,
+    indices: Vec<u32>,
 }
 
 impl<T: Poolable, A: Allocator> Drop for Taken<'_, T, A> {
     fn drop(&mut self) {
-        let indices = self.slots.iter().map(|&slot| self.core.index(slot) as u32);
         // SAFETY: no other reference to the allocator is alive.
-        self.core.put_back_empty(indices, unsafe { &mut *self.core.front.allocator.get() });
+        let allocator = unsafe { &mut *self.core.front.allocator.get() };
+        self.core.put_back(&self.indices, allocator);
     }
 }
 
-/// A slot that was taken and has no object yet. Dropped, it is vacant again.
+/// A slot that was taken and has no value yet, or still an object that was kept. Dropped, it is vacant again.
 #[must_use]
 pub(crate) struct Vacancy<'core, T: Poolable, A: Allocator> {
     core: &'core Local<T, A>,
@@ -619,7 +632,16 @@ impl<T: Poolable, A: Allocator> Vacancy<'_, T, A> {
         unsafe { self.slot.cast::<MaybeUninit<T>>().as_mut() }
     }
 
-    /// Puts an object into the slot and calls its hook.
+    /// Destroys the object that was kept in the slot, if there is one.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        if self.core.take_kept(self.slot) {
+            // SAFETY: the slot holds an object, of which nobody else knows.
+            unsafe { self.slot.drop_in_place() };
+        }
+    }
+
+    /// Puts an object into the slot, which holds none, and calls its hook.
     #[inline]
     pub(crate) fn fill(mut self, value: T) -> NonNull<T> {
         self.slot().write(value);
@@ -671,18 +693,19 @@ unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<
     // SAFETY: the caller says so; a core is changed through its cells only.
     let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
     let mut slot = slot.cast::<T>();
+    // SAFETY: no other reference to the set is alive.
+    let was_pinned = unsafe { &mut *core.pinned.get() }.remove(core.index(slot));
     // What follows happens even if the hook or the reset unwinds.
     let vacate = Defer(move || core.vacate(slot));
     // SAFETY: the slot holds an object, which is not used afterwards.
     let destroy = Defer(move || unsafe { slot.drop_in_place() });
+    if was_pinned {
+        return;
+    }
     // SAFETY: the slot holds an object that nobody else uses.
     let object = unsafe { slot.as_mut() };
     object.on_release();
     let Some(recycler) = &core.recycler else { return };
-    // SAFETY: no other reference to the set is alive.
-    if unsafe { &mut *recycler.pinned.get() }.remove(core.index(slot)) {
-        return;
-    }
     if recycler.reset.as_ref().is_none_or(|reset| reset(object)) {
         mem::forget(destroy);
         mem::forget(vacate);
@@ -706,9 +729,17 @@ unsafe fn free<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>
 unsafe fn pin<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>) {
     // SAFETY: the caller says so; a core is changed through its cells only.
     let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
-    if let Some(recycler) = &core.recycler {
-        // SAFETY: no other reference to the set is alive.
-        unsafe { &mut *recycler.pinned.get() }.insert(core.index(slot.cast()));
+    // SAFETY: no other reference to the set is alive.
+    let pinned = unsafe { &mut *core.pinned.get() };
+    let index = core.index(slot.cast());
+    if let Err(error) = pinned.reserve(index + 1) {
+        panic!("{error}");
+    }
+    pinned.insert(index);
+    // The usual path does not ask who is pinned.
+    core.front.head.plain.set(false);
+    if let Some(hot) = core.take_hot() {
+        core.free(hot);
     }
 }
 

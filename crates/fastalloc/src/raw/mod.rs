@@ -22,8 +22,9 @@ pub(crate) struct Head {
     /// The slot released last, the next to be handed out; or null. In front of the allocator, which
     /// takes it for occupied. Always null unless `plain`.
     hot: Cell<*mut u8>,
-    /// Released values are destroyed, and the allocator lets the pool keep a hot slot.
-    plain: bool,
+    /// Released values are destroyed, the allocator lets the pool keep a hot slot, and no value was ever
+    /// pinned.
+    plain: Cell<bool>,
     /// The core is `natural` and starts with a `Front<StackAllocator>`: the usual case, which needs no
     /// indirect call.
     usual: bool,
@@ -59,7 +60,7 @@ struct Operations {
     vacate: unsafe fn(NonNull<Head>, NonNull<u8>),
     /// Gives a slot that no handle owns back to the allocator.
     free: unsafe fn(NonNull<Head>, NonNull<u8>),
-    /// Sees to it that the object in an occupied slot is destroyed when it is released, not kept.
+    /// Sees to it that the object in an occupied slot is destroyed, untouched, when it is released.
     pin: unsafe fn(NonNull<Head>, NonNull<u8>),
 }
 
@@ -155,7 +156,7 @@ impl Location<'_> {
 pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied.
     let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
-    if !core.plain || is_fat::<T>() {
+    if !core.plain.get() || is_fat::<T>() {
         // The core knows what was put into the slot, also if the handle was converted since.
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
         return unsafe { (core.operations.release)(head, slot) };
@@ -179,7 +180,7 @@ pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
 pub(crate) unsafe fn forget_value<T>(value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied; what its value was does not matter here.
     let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
-    if core.plain {
+    if core.plain.get() {
         vacate(core, head, slot, layout);
     } else {
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
@@ -190,7 +191,6 @@ pub(crate) unsafe fn forget_value<T>(value: NonNull<T>) {
 /// Makes a slot of a plain core vacant, which was made for values of this layout.
 #[inline]
 fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>, layout: Layout) {
-    debug_assert!(core.plain);
     core.unoccupy(slot, layout);
     let Some(colder) = NonNull::new(core.hot.replace(slot.as_ptr())) else { return };
     if core.usual {
@@ -271,7 +271,7 @@ pub(crate) unsafe fn allocate_beside<T: Poolable>(value: NonNull<T>, f: impl FnO
 ///
 /// # Panics
 ///
-/// If `f` returns a reference to anything else than the whole value.
+/// If `f` returns a reference with another address, size or alignment than those of the value.
 ///
 /// # Safety
 ///
@@ -296,7 +296,12 @@ const fn is_fat<T: ?Sized>() -> bool {
     size_of::<NonNull<T>>() > size_of::<usize>()
 }
 
-/// Sees to it that a value is destroyed when it is released, and never handed out again.
+/// Sees to it that a value is destroyed when it is released: neither the hook nor a reset get a reference
+/// by which they could move it, and it is never handed out again.
+///
+/// # Panics
+///
+/// If there is no memory to note it.
 ///
 /// # Safety
 ///
@@ -304,10 +309,8 @@ const fn is_fat<T: ?Sized>() -> bool {
 pub(crate) unsafe fn pin<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the caller says so.
     let Location { head, core, slot, .. } = unsafe { Location::of(value) };
-    if !core.plain {
-        // SAFETY: the slot is occupied, and the core's operations are for its own types.
-        unsafe { (core.operations.pin)(head, slot) };
-    }
+    // SAFETY: the slot is occupied, and the core's operations are for its own types.
+    unsafe { (core.operations.pin)(head, slot) };
 }
 
 /// The counts of an object, in a table that is made for its chunk if there is none.
@@ -375,9 +378,10 @@ pub(crate) unsafe fn let_go(head: NonNull<Head>) {
     // SAFETY: the core is alive as long as handles are counted; it is changed through cells only.
     let core = unsafe { head.as_ref() };
     core.rc_handles.set(core.rc_handles.get() - 1);
-    if core.rc_handles.get() == 0
-        && let Some(keeper) = core.keeper.take()
-    {
+    if core.rc_handles.get() > 0 {
+        return;
+    }
+    if let Some(keeper) = core.keeper.take() {
         // SAFETY: `retain` made the keeper, and `take` sees to it that it is used once.
         unsafe { (keeper.drop)(keeper.pool) };
     }

@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use fastalloc::{
-    Allocator, BitmapAllocator, Error, FixedPool, InitializationStrategy, Kind, OwnedHandle, Pool, PoolConfig, Poolable,
-    RcHandle, SharedHandle, WeakHandle,
+    Allocator, BitmapAllocator, Error, FixedPool, InitializationStrategy, Kind, OwnedHandle, Pool, PoolConfig,
+    Poolable, RcHandle, SharedHandle, WeakHandle,
 };
 
 use crate::support::{
-    Counted, Ledger, Reporter, build, config, event, events, inject, on_every_growing_pool, on_every_pool, panic_at, panic_message,
-    pool, survive,
+    Counted, Ledger, Reporter, build, config, event, events, inject, on_every_growing_pool, on_every_pool, panic_at,
+    panic_message, pool, survive,
 };
 
 on_every_pool! {

@@ -5,8 +5,8 @@ use std::mem;
 
 use fastalloc::{Allocator, Growing, GrowingPool, InitializationStrategy, Kind, Pool, Poolable};
 
-use crate::support::{BLOCK, 
-    Counted, Injected, Ledger, build, config, inject, on_every_growing_pool, on_every_pool, pool, survive,
+use crate::support::{
+    BLOCK, Counted, Injected, Ledger, build, config, inject, on_every_growing_pool, on_every_pool, pool, survive,
 };
 
 on_every_pool! {
@@ -241,7 +241,6 @@ fn trim_goes_on_after_a_destructor_that_panics<A: Allocator + Default>() {
         ledger.assert_all_dead(40);
     }
 }
-
 
 fn config_growing<T>() -> fastalloc::PoolConfig<T> {
     fastalloc::PoolConfig::builder().capacity(1).alignment(BLOCK).build().unwrap()

@@ -1,10 +1,17 @@
 //! What the library promises, tested from outside.
 
+mod alignment;
+mod auto_traits;
 mod conformance;
+#[cfg(debug_assertions)]
+mod debug_asserts;
 mod drops;
+mod dyn_handles;
+mod errors;
 mod growth;
 mod heap;
 mod memory;
 mod model;
 mod regressions;
 mod support;
+mod user_allocator;

@@ -30,7 +30,6 @@ on_every_growing_pool! {
     growth_beyond_memory_is_an_error
 }
 
-
 #[derive(Clone, Copy, Debug)]
 struct Bytes<const N: usize>([u8; N]);
 

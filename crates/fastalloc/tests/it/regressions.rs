@@ -17,7 +17,6 @@ on_every_growing_pool! {
     acquire_prefers_recycled_objects_after_trim_and_growth
 }
 
-
 /// The blocks that were still to be trimmed stayed withheld, and the pool took their vacant slots for occupied ones.
 fn slots_without_objects_are_not_destroyed_after_a_panic_in_trim<A: Allocator + Default>() {
     thread_local! {

@@ -89,11 +89,6 @@ impl Ledger {
         self.0.lock().unwrap().len()
     }
 
-    /// How often the destructor of a value has run.
-    pub(crate) fn deaths(&self, id: u64) -> i32 {
-        self.0.lock().unwrap()[&id]
-    }
-
     pub(crate) fn dead(&self) -> usize {
         self.0.lock().unwrap().values().filter(|&&deaths| deaths > 0).count()
     }
