@@ -298,6 +298,14 @@ impl<T: Tenant> RcHandle<T> {
     /// `T` must not borrow anything: the handle keeps the pool, with all its objects, and the type that it
     /// is converted to may say nothing about their lifetime.
     ///
+    /// ```compile_fail,E0597
+    /// # use std::{fmt::Debug, rc::Rc};
+    /// let text = String::from("borrowed");
+    /// let pool = Rc::new(fastalloc::FixedPool::new(1)?);
+    /// let handle: fastalloc::RcHandle<dyn Debug> = pool.allocate_rc(&text)?.unsize(|text| text);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// If `f` returns a reference with another address, size or alignment than those of the value.

@@ -84,7 +84,7 @@ aligned_types! {
 fn sizes_of_all_kinds_are_kept_apart<A: Allocator + Default, K: Kind>() {
     macro_rules! sizes {
         ($($size:literal)*) => {$(
-            let count = if $size < 100 { 10_000 } else { 3_000_000 / $size };
+            let count = if $size < 100 { 5_000 } else { 1_000_000 / $size + 3 };
             let count = if cfg!(miri) { count / 100 + 3 } else { count };
             let values: Vec<_> = (0..count).map(|at| [at as u8; $size]).collect();
             check(&pool::<[u8; $size], A, K>(count), 1, &values);

@@ -85,8 +85,9 @@ fn trait_object_runs_hooks_and_destructor_of_its_type<A: Allocator + Default, K:
     let hooked: OwnedHandle<'_, dyn Hooked> = pool.allocate(Square(Reporter(4))).unwrap().unsize(|square| square);
     assert_eq!(hooked.number(), 4);
     events();
+    // The hook could move what is pinned.
     drop(hooked.into_pin());
-    assert_eq!(events(), RELEASED);
+    assert_eq!(events(), RELEASED[1..]);
 
     let shape: OwnedHandle<'_, dyn Shape> = pool.allocate(Square(Reporter(5))).unwrap().unsize(|square| square);
     let leaked = shape.leak();
@@ -156,7 +157,8 @@ fn conversion_to_a_part_is_refused<A: Allocator + Default, K: Kind>() {
     assert_eq!((events(), pairs.is_empty()), (vec!["drop"; 2], true));
 
     let arrays = pool::<[u8; 4], A, K>(1);
-    let parts: [fn(&mut [u8; 4]) -> &mut [u8]; 3] = [|array| &mut array[1..], |array| &mut array[..3], |_| &mut []];
+    type Part = fn(&mut [u8; 4]) -> &mut [u8];
+    let parts: [Part; 3] = [|array| &mut array[1..], |array| &mut array[..3], |_| &mut []];
     for part in parts {
         let array = arrays.allocate([1; 4]).unwrap();
         assert_eq!(panic_message(|| drop(array.unsize(part))), refusal);
@@ -256,7 +258,7 @@ fn handles_are_keys_that_values_find() -> Result<()> {
     let mut map = HashMap::new();
     map.insert(pool.allocate("one".into())?, 1);
     map.insert(pool.allocate("two".into())?, 2);
-    assert_eq!(map.get(&"two".to_string()), Some(&2));
+    assert_eq!(map.get(&String::from("two")), Some(&2));
     Ok(())
 }
 

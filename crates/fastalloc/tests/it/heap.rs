@@ -90,10 +90,19 @@ const PAGE: usize = 4096;
 impl Painted {
     /// Runs `f`, and paints all large blocks that it allocates.
     pub(crate) fn run<R>(f: impl FnOnce() -> R) -> (R, Self) {
+        struct Stop;
+
+        impl Drop for Stop {
+            fn drop(&mut self) {
+                PAINTED.set(ptr::null_mut());
+            }
+        }
+
         let mut painted = Self { blocks: [(ptr::null_mut(), 0); 64], len: 0 };
         PAINTED.set(&raw mut painted);
+        let stop = Stop;
         let result = f();
-        PAINTED.set(ptr::null_mut());
+        drop(stop);
         (result, painted)
     }
 
@@ -120,15 +129,15 @@ impl Painted {
 
 fn paint(block: *mut u8, size: usize) {
     let painted = PAINTED.try_with(Cell::get).unwrap_or(ptr::null_mut());
-    // SAFETY: the pointer is null, or `Painted::run` is waiting for its function to end.
-    if let Some(painted) = unsafe { painted.as_mut() }
-        && size >= LARGE
-    {
-        // SAFETY: the block is new and has this size.
-        unsafe { block.write_bytes(PAINT[0], size) };
-        painted.blocks[painted.len] = (block, size);
-        painted.len += 1;
+    if painted.is_null() || size < LARGE {
+        return;
     }
+    // SAFETY: the block is new and has this size.
+    unsafe { block.write_bytes(PAINT[0], size) };
+    // SAFETY: `Painted::run` is waiting for its function to end.
+    let painted = unsafe { &mut *painted };
+    painted.blocks[painted.len] = (block, size);
+    painted.len += 1;
 }
 
 // SAFETY: all memory is the system's; a request that is made to fail returns null.

@@ -49,7 +49,7 @@ fn page<A: Allocator + Default, K: Kind + 'static>() {
     run_programs::<Page, A, K>();
 }
 
-const PROGRAMS: u32 = if cfg!(miri) { 1 } else { 20 };
+const PROGRAMS: u32 = if cfg!(miri) { 1 } else { 16 };
 const STEPS: usize = if cfg!(miri) { 20 } else { 80 };
 
 fn run_programs<T: Subject, A: Allocator + Default, K: Kind + 'static>() {
@@ -307,8 +307,10 @@ struct World {
     /// Whether a trap was sprung in this step.
     sprung: bool,
     complaints: Vec<String>,
-    reenter: Option<Rc<dyn Fn(&Operation)>>,
+    reenter: Option<Reenter>,
 }
+
+type Reenter = Rc<dyn Fn(&Operation)>;
 
 impl Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -532,7 +534,7 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
 
         for tenant in &*tenants {
             tenant.check();
-            assert!(tenant.address.is_multiple_of(self.setup.alignment.max(align_of::<T>())), "{:#x}", tenant.address);
+            assert_eq!(tenant.address % self.setup.alignment.max(align_of::<T>()), 0, "{:#x}", tenant.address);
             assert!(self.trimmed.get() || tenant.index < pool.capacity(), "index {}", tenant.index);
         }
         assert_distinct(tenants.iter().map(|tenant| tenant.address));
@@ -808,9 +810,8 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
     /// Removes a tenant with an owned handle from the list, for `f`.
     fn on_owned(&self, at: usize, f: impl FnOnce(Tenant<T>, OwnedHandle<'static, T>)) {
         let tenant = pick(&mut self.tenants.borrow_mut(), at, |tenant| matches!(tenant.owner, Owner::Handle(_)));
-        if let Some(mut tenant) = tenant
-            && let Owner::Handle(handle) = mem::replace(&mut tenant.owner, Owner::Forgotten)
-        {
+        let Some(mut tenant) = tenant else { return };
+        if let Owner::Handle(handle) = mem::replace(&mut tenant.owner, Owner::Forgotten) {
             f(tenant, handle);
         }
     }
@@ -818,9 +819,8 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
     /// Removes a tenant with shared handles from the list, for `f`.
     fn on_shared(&self, at: usize, f: impl FnOnce(Tenant<T>, Vec<SharedHandle<'static, T>>, u64)) {
         let tenant = pick(&mut self.tenants.borrow_mut(), at, |tenant| matches!(tenant.owner, Owner::Shared(..)));
-        if let Some(mut tenant) = tenant
-            && let Owner::Shared(handles, shared) = mem::replace(&mut tenant.owner, Owner::Forgotten)
-        {
+        let Some(mut tenant) = tenant else { return };
+        if let Owner::Shared(handles, shared) = mem::replace(&mut tenant.owner, Owner::Forgotten) {
             f(tenant, handles, shared);
         }
     }

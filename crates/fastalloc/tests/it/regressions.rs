@@ -208,3 +208,92 @@ fn handle_unsized_to_its_only_field_runs_the_destructor_of_the_whole() {
     assert_eq!(events(), ["wipe hook", "wipe", "drop", "drop"]);
     assert!(pool.is_empty());
 }
+
+/// Chunks that had no header yet when their region was given back were opened without memory.
+#[test]
+fn slots_after_a_region_that_was_given_back_untouched_can_be_used() {
+    let pool = GrowingPool::new(10).unwrap();
+    pool.reserve(32_000).unwrap();
+    pool.reserve(320_000).unwrap();
+    let before = pool.capacity();
+    assert!(pool.trim_to(before - 32_010) > 0);
+    let numbers: Vec<_> = (0..1_000_u64).map(|number| pool.allocate(number).unwrap()).collect();
+    assert!(numbers.iter().zip(0..).all(|(handle, number)| **handle == number));
+    pool.reserve(before).unwrap();
+    assert!(numbers.iter().zip(0..).all(|(handle, number)| **handle == number));
+}
+
+/// A trim counted slots that another trim was about to give back.
+#[test]
+fn trim_in_a_trim_leaves_the_floor() {
+    thread_local! {
+        static POOL: Cell<Option<&'static GrowingPool<Trimmer>>> = const { Cell::new(None) };
+    }
+    const FLOOR: usize = 30;
+
+    struct Trimmer;
+
+    impl Poolable for Trimmer {}
+
+    impl Drop for Trimmer {
+        fn drop(&mut self) {
+            if let Some(pool) = POOL.take() {
+                pool.trim_to(FLOOR);
+            }
+        }
+    }
+
+    let config = PoolConfig::builder().capacity(60).alignment(BLOCK).reset_fn(|| Trimmer, |_| ());
+    let pool = Box::into_raw(Box::new(build::<_, fastalloc::StackAllocator, fastalloc::Growing>(config)));
+    // SAFETY: the box is taken back when the references are gone.
+    let pool_ref: &'static GrowingPool<_> = unsafe { &*pool };
+    drop((0..60).map(|_| pool_ref.acquire().unwrap()).collect::<Vec<_>>());
+    POOL.set(Some(pool_ref));
+    pool_ref.trim_to(FLOOR);
+    assert!(pool_ref.capacity() >= FLOOR, "{pool_ref:?}");
+    // SAFETY: the pointer came from a box, and its references are not used any more.
+    drop(unsafe { Box::from_raw(pool) });
+}
+
+/// The mark of a pinned object stayed with its slot, and the next tenant was destroyed instead of kept.
+#[test]
+fn slot_of_a_pinned_object_recycles_again() {
+    thread_local! {
+        static MADE: Cell<u32> = const { Cell::new(0) };
+    }
+    let initializer = || {
+        MADE.set(MADE.get() + 1);
+        0_u32
+    };
+    let pool: FixedPool<u32> = build(config(1).reset_fn(initializer, |_| ()));
+    let unpinned = std::pin::Pin::into_inner(pool.acquire().unwrap().into_pin());
+    assert_eq!(unpinned.into_inner(), 0);
+    drop(pool.acquire().unwrap().into_pin());
+    assert_eq!(MADE.get(), 2);
+    for _ in 0..3 {
+        drop(pool.acquire().unwrap());
+        assert_eq!(MADE.get(), 3);
+    }
+}
+
+/// A hook could move a pinned value, whose slot is not the place it believes to be at then.
+#[test]
+fn hook_gets_no_reference_to_a_pinned_value() {
+    struct Object(Option<Reporter>);
+
+    impl Poolable for Object {
+        fn on_release(&mut self) {
+            std::mem::forget(self.0.take());
+        }
+    }
+
+    let pool = FixedPool::new(2).unwrap();
+    let other = pool.allocate(Object(Some(Reporter(1)))).unwrap();
+    let pinned = pool.allocate(Object(Some(Reporter(2)))).unwrap().into_pin();
+    events();
+    drop(pinned);
+    assert_eq!(events(), ["drop"]);
+    drop(other);
+    assert!(events().is_empty() && pool.is_empty());
+    assert!(pool.allocate_batch([Object(None), Object(None)]).is_ok());
+}
