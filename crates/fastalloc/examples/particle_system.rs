@@ -104,7 +104,7 @@ impl<'pool> Show<'pool> {
 
         self.fountain(0.25)?;
         self.fountain(1.75)?;
-        if frame.is_multiple_of(FRAMES_PER_ROCKET) {
+        if frame % FRAMES_PER_ROCKET == 0 {
             self.burst()?;
         }
         Ok(())
