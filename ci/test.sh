@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs all tests, those in the documentation included: with debug assertions, optimized, and without std.
+# Runs all tests, those in the documentation included: with debug assertions, optimized without them, and without std.
 #
 # Needs cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo test --workspace --all-features
-cargo test --workspace --all-features --release
+cargo test --workspace --all-features --profile optimized
 cargo test --package fastalloc --no-default-features

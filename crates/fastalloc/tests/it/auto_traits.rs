@@ -90,8 +90,6 @@ fn handle_of_an_unsized_value_is_two_words_wide() {
     assert_eq!(size_of::<RcHandle<dyn Debug>>(), size_of::<Box<dyn Debug>>());
 }
 
-/// A handle to a value that lives longer serves as one to a value that lives shorter only if nothing can be put into
-/// it. So handles, like pools, are invariant in the type of the value, and covariant in the lifetime of the pool.
 #[test]
 fn handle_may_be_used_for_less_than_the_life_of_its_pool() {
     fn shorter<'a>(handle: OwnedHandle<'static, u8>) -> OwnedHandle<'a, u8> {
@@ -102,19 +100,3 @@ fn handle_may_be_used_for_less_than_the_life_of_its_pool() {
     }
     let _ = (shorter, shorter_shared);
 }
-
-/// A pool is not covariant:
-///
-/// ```compile_fail
-/// use fastalloc::FixedPool;
-/// fn shorter<'a, 'b>(pool: &'b FixedPool<&'static str>, _: &'a str) -> &'b FixedPool<&'a str> { pool }
-/// ```
-///
-/// Nor is a handle:
-///
-/// ```compile_fail
-/// use fastalloc::OwnedHandle;
-/// fn shorter<'a, 'b>(handle: OwnedHandle<'b, &'static str>, _: &'a str) -> OwnedHandle<'b, &'a str> { handle }
-/// ```
-#[cfg(doctest)]
-struct Invariant;

@@ -49,8 +49,11 @@ pub(crate) fn fail_at<R>(n: usize, f: impl FnOnce() -> R) -> (R, Section) {
     (result, section)
 }
 
+/// More than any machine has: such requests fail at once. The system might overcommit, and sanitizers abort.
+const TOO_MUCH: usize = if usize::BITS > 32 { 1 << 36 } else { 1 << 30 };
+
 /// Counts a request; `false` if it has to fail.
-fn request() -> bool {
+fn request(size: usize) -> bool {
     // Also when the thread ends, and its variables are gone.
     let request = SECTION.try_with(|section| {
         let Some(mut current) = section.get() else { return true };
@@ -60,7 +63,7 @@ fn request() -> bool {
         section.set(Some(current));
         !fails
     });
-    request.unwrap_or(true)
+    request.unwrap_or(true) && size < TOO_MUCH
 }
 
 fn account(bytes: isize) {
@@ -143,7 +146,7 @@ fn paint(block: *mut u8, size: usize) {
 // SAFETY: all memory is the system's; a request that is made to fail returns null.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !request() {
+        if !request(layout.size()) {
             return ptr::null_mut();
         }
         // SAFETY: the caller says so.
@@ -156,7 +159,7 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !request() {
+        if !request(layout.size()) {
             return ptr::null_mut();
         }
         // SAFETY: the caller says so.
@@ -174,7 +177,7 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !request() {
+        if !request(size) {
             return ptr::null_mut();
         }
         // SAFETY: the caller says so.

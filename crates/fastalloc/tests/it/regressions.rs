@@ -1,8 +1,9 @@
 //! One test for each bug that was found.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomPinned;
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 
 use fastalloc::{
     Allocator, Error, FixedPool, FreeListAllocator, GrowingPool, GrowthStrategy, OwnedHandle, PoolConfig, Poolable,
@@ -52,7 +53,7 @@ fn slots_without_objects_are_not_destroyed_after_a_panic_in_trim<A: Allocator + 
 /// The block being trimmed was hidden, so that the pool tried to add slots beyond its limit.
 fn destructor_may_reserve_while_its_block_is_trimmed<A: Allocator + Default>() {
     thread_local! {
-        static POOL: Cell<Option<&'static dyn Reserve>> = const { Cell::new(None) };
+        static POOL: RefCell<Option<Rc<dyn Reserve>>> = const { RefCell::new(None) };
     }
     trait Reserve {
         fn reserve(&self);
@@ -77,16 +78,16 @@ fn destructor_may_reserve_while_its_block_is_trimmed<A: Allocator + Default>() {
 
     impl Drop for Object {
         fn drop(&mut self) {
-            if let Some(pool) = POOL.get() {
+            if let Some(pool) = POOL.with_borrow(Clone::clone) {
                 pool.reserve();
             }
         }
     }
 
     let config = PoolConfig::builder().capacity(37).max_capacity(Some(40)).alignment(BLOCK).reset_fn(|| Object, |_| ());
-    let pool: &'static GrowingPool<_, A> = Box::leak(Box::new(build(config)));
+    let pool: Rc<GrowingPool<_, A>> = Rc::new(build(config));
     drop((0..37).map(|_| pool.acquire().unwrap()).collect::<Vec<_>>());
-    POOL.set(Some(pool));
+    POOL.set(Some(pool.clone()));
     pool.trim_to(0);
     POOL.set(None);
     assert!(pool.capacity() <= 40 && pool.is_empty());
