@@ -292,7 +292,7 @@ pub(crate) struct Chunks {
     /// a slot is used for the first time, so that memory is not touched before it is needed.
     bases: Vec<*mut u8>,
     /// The first of them, or null. Small pools have only this one, and with a jump instead of a load
-    /// the processor knows the address of a slot earlier: filling such a pool is a third faster.
+    /// the processor knows the address of a slot earlier, so that filling such a pool is faster.
     first_base: *mut u8,
     /// In the order of their indices, without gaps.
     regions: Vec<Region>,

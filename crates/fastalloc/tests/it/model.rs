@@ -135,7 +135,7 @@ enum Life {
 }
 
 /// Growing pools have no more slots than this.
-const LIMIT: usize = 60;
+const LIMIT: usize = 30;
 
 impl Setup {
     fn config<T: Subject>(&self) -> PoolConfig<T> {
@@ -156,7 +156,10 @@ impl Setup {
         };
         let life = match self.life {
             Life::Values => InitializationStrategy::Lazy,
-            Life::Recycled => InitializationStrategy::custom(initializer, |_| user_code(Site::Reset)),
+            Life::Recycled => InitializationStrategy::custom(initializer, |object: &mut T| {
+                user_code(Site::Reset);
+                !is_refused::<T>(object.id())
+            }),
             Life::Eager => InitializationStrategy::eager(initializer),
         };
         PoolConfig::builder()
@@ -242,6 +245,8 @@ enum Operation {
     Acquire,
     TryClone(usize),
     Drop(usize),
+    /// Drops all owned handles.
+    Clear,
     IntoInner(usize),
     Forget(usize),
     Leak(usize),
@@ -271,7 +276,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (0..9_usize, -2..3_isize).prop_map(|(len, lie)| Batch(len, lie)),
         8 => Just(Acquire),
         2 => at().prop_map(TryClone),
-        16 => at().prop_map(Drop),
+        12 => at().prop_map(Drop),
+        2 => Just(Clear),
         2 => at().prop_map(IntoInner),
         1 => prop_oneof![at().prop_map(Forget), at().prop_map(Leak)],
         3 => at().prop_map(Share),
@@ -293,7 +299,13 @@ fn step() -> impl Strategy<Value = Step> {
     let sites = [OnAcquire, OnRelease, Destructor, Destructor, Initializer, Reset, Closure, Iterator, Growth, Clone];
     let trap = (prop::sample::select(sites.to_vec()), prop::option::of(operation()));
     let trap = prop::option::of(trap.prop_map(|(site, deed)| Trap { site, deed }));
-    (operation(), trap).prop_map(|(operation, trap)| Step { operation, trap })
+    (operation(), trap).prop_map(|(operation, mut trap)| {
+        // A trim calls no other code.
+        if let (Operation::Trim | Operation::TrimTo(_), Some(trap)) = (&operation, &mut trap) {
+            trap.site = Destructor;
+        }
+        Step { operation, trap }
+    })
 }
 
 // The world that user code lives in.
@@ -325,19 +337,18 @@ thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
 }
 
-/// Springs the trap, if there is one here. For a reset: whether the object is to be kept.
-fn user_code(site: Site) -> bool {
+/// Springs the trap, if there is one here.
+fn user_code(site: Site) {
     let trap = WORLD.with_borrow_mut(|world| {
         let trap = world.trap.take_if(|trap| trap.site == site && !std::thread::panicking());
         world.sprung |= trap.is_some();
         trap
     });
-    let Some(trap) = trap else { return true };
+    let Some(trap) = trap else { return };
     let Some(deed) = trap.deed else { inject() };
     if let Some(reenter) = WORLD.with_borrow(|world| world.reenter.clone()) {
         reenter(&deed);
     }
-    false
 }
 
 fn quiet() -> bool {
@@ -353,6 +364,11 @@ fn fresh_id<T: Subject>() -> u64 {
             }
         }
     })
+}
+
+/// Whether the reset refuses to keep this object.
+fn is_refused<T: Subject>(id: u64) -> bool {
+    T::IDS > 1 && id % 5 == 0
 }
 
 fn born(id: u64) {
@@ -523,6 +539,15 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
         alive.saturating_sub(self.tenants.borrow().len())
     }
 
+    /// Whether an object is kept when it is released.
+    fn keeps(&self, id: u64) -> bool {
+        match self.setup.life {
+            Life::Values => false,
+            Life::Recycled => !is_refused::<T>(id),
+            Life::Eager => true,
+        }
+    }
+
     fn check(&self) {
         let pool = self.pool;
         let tenants = self.tenants.borrow();
@@ -649,11 +674,17 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
                     None => inject(),
                 }
             }),
-            Operation::Drop(at) => self.on_owned(at, |_, handle| {
+            Operation::Drop(at) => self.on_owned(at, |tenant, handle| {
                 let kept = self.kept(); // The tenant as well, which is not in the list any more.
                 drop(handle);
-                assert!(!quiet() || self.kept() == if self.setup.life == Life::Values { kept - 1 } else { kept });
+                assert!(!quiet() || self.kept() == kept - usize::from(!self.keeps(tenant.id)));
             }),
+            Operation::Clear => {
+                let is_owned = |tenant: &Tenant<T>| matches!(tenant.owner, Owner::Handle(_));
+                let (owned, others) = self.tenants.take().into_iter().partition(is_owned);
+                self.tenants.replace(others);
+                drop::<Vec<_>>(owned);
+            }
             Operation::IntoInner(at) => self.on_owned(at, |tenant, handle| {
                 let kept = self.kept();
                 let value = handle.into_inner();
