@@ -17,6 +17,10 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{
+    AtomicPtr, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crate::error::{Error, Result};
 use crate::raw::Head;
@@ -88,9 +92,9 @@ pub(crate) struct Header {
     /// Index of the chunk's first slot.
     pub(crate) first_index: usize,
     /// One entry for each slot, or null as long as no object of the chunk was shared.
-    shares: Cell<*mut Share>,
+    shares: AtomicPtr<Share>,
     /// Weak handles to objects of this chunk, dead ones too: they keep the chunk in place.
-    pub(crate) weak_handles: Cell<usize>,
+    pub(crate) weak_handles: AtomicUsize,
 }
 
 /// The counts of a slot whose object is shared.
@@ -148,10 +152,21 @@ impl Header {
         unsafe { NonNull::new_unchecked(header) }
     }
 
+    /// Puts the chunk's table of counts in its place, unless another thread was faster.
+    fn publish(&self, table: *mut Share) -> bool {
+        #[cfg(target_has_atomic = "ptr")]
+        return self.shares.compare_exchange(ptr::null_mut(), table, Release, Relaxed).is_ok();
+        #[cfg(not(target_has_atomic = "ptr"))]
+        {
+            self.shares.store(table, Release);
+            true
+        }
+    }
+
     /// The chunk's table of counts, or null.
     #[inline]
     pub(crate) fn shares(&self) -> *mut Share {
-        self.shares.get()
+        self.shares.load(Acquire)
     }
 }
 
@@ -165,7 +180,7 @@ fn base(address: usize, alignment: usize) -> usize {
 }
 
 /// The arithmetic between indices and addresses.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Geometry {
     /// Distance from slot to slot, in bytes.
     stride: usize,
@@ -286,6 +301,8 @@ unsafe fn advise_huge_pages(memory: *mut u8, size: usize) {
 /// All memory of a pool.
 #[derive(Debug)]
 pub(crate) struct Chunks {
+    /// The core that owns these chunks, for their headers.
+    head: NonNull<Head>,
     geometry: Geometry,
     /// For each chunk with a header, what an index times the stride must be added to: the address of
     /// its first slot, less the stride times that slot's index. Chunks get their headers in order, when
@@ -327,7 +344,18 @@ impl Region {
 
 impl Chunks {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, bases: Vec::new(), first_base: ptr::null_mut(), regions: Vec::new() }
+        Self {
+            head: NonNull::dangling(),
+            geometry,
+            bases: Vec::new(),
+            first_base: ptr::null_mut(),
+            regions: Vec::new(),
+        }
+    }
+
+    /// Tells the chunks which core they belong to, before there are any.
+    pub(crate) fn set_head(&mut self, head: NonNull<Head>) {
+        self.head = head;
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -405,11 +433,11 @@ impl Chunks {
     }
 
     /// Gets memory for a region that has none.
-    pub(crate) fn restore(&mut self, region: usize, head: NonNull<Head>) -> Result<()> {
+    pub(crate) fn restore(&mut self, region: usize) -> Result<()> {
         if self.regions[region].memory.is_null() {
             self.regions[region].memory = self.geometry.allocate(self.regions[region].slots)?;
             for chunk in self.chunks_with_header(region) {
-                let base = self.write_header(region, chunk, head);
+                let base = self.write_header(region, chunk);
                 self.set_base(chunk, base);
             }
         }
@@ -455,7 +483,7 @@ impl Chunks {
     pub(crate) fn has_weak_handles(&self, region: usize) -> bool {
         self.chunks_with_header(region).any(|chunk| {
             // SAFETY: the chunk has a header, which is changed through its cells only.
-            unsafe { &*self.header(region, chunk) }.weak_handles.get() > 0
+            unsafe { &*self.header(region, chunk) }.weak_handles.load(Relaxed) > 0
         })
     }
 
@@ -463,11 +491,11 @@ impl Chunks {
     ///
     /// # Safety
     ///
-    /// `index` is in use, and so its region has memory; `head` is the core that owns these chunks.
-    pub(crate) unsafe fn slot(&mut self, index: usize, head: NonNull<Head>) -> NonNull<u8> {
+    /// `index` is in use, and so its region has memory.
+    pub(crate) unsafe fn slot(&mut self, index: usize) -> NonNull<u8> {
         let Geometry { stride, per_chunk, .. } = self.geometry;
         // SAFETY: the caller says so, and the geometry is the one of the chunks.
-        unsafe { self.at(index / per_chunk, index * stride, head) }
+        unsafe { self.at(index / per_chunk, index * stride) }
     }
 
     /// The same as [`slot`](Self::slot), if slots are as far apart as `T` alone demands: the arithmetic
@@ -477,7 +505,7 @@ impl Chunks {
     ///
     /// As for [`slot`](Self::slot), and [`Geometry::is_natural`].
     #[inline]
-    pub(crate) unsafe fn natural_slot<T>(&mut self, index: usize, head: NonNull<Head>) -> NonNull<T> {
+    pub(crate) unsafe fn natural_slot<T>(&mut self, index: usize) -> NonNull<T> {
         let stride = const { slot_size(size_of::<T>(), align_of::<T>()) };
         let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
         if index < divisor.per_chunk && !self.first_base.is_null() {
@@ -485,18 +513,17 @@ impl Chunks {
             return unsafe { NonNull::new_unchecked(self.first_base.wrapping_add(index * stride)) }.cast();
         }
         // SAFETY: the caller says so.
-        unsafe { self.at(divisor.divide(index), index * stride, head) }.cast()
+        unsafe { self.at(divisor.divide(index), index * stride) }.cast()
     }
 
     /// # Safety
     ///
-    /// `chunk` is that of the slot, and `offset` its index times the stride; its region has memory, and
-    /// `head` is the core that owns these chunks.
+    /// `chunk` is that of the slot, and `offset` its index times the stride; its region has memory.
     #[inline]
-    unsafe fn at(&mut self, chunk: usize, offset: usize, head: NonNull<Head>) -> NonNull<u8> {
+    unsafe fn at(&mut self, chunk: usize, offset: usize) -> NonNull<u8> {
         let base = match self.bases.get(chunk) {
             Some(base) => *base,
-            None => self.open(chunk, head),
+            None => self.open(chunk),
         };
         // SAFETY: a slot is not at address 0.
         unsafe { NonNull::new_unchecked(base.wrapping_add(offset)) }
@@ -505,12 +532,12 @@ impl Chunks {
     /// Writes the headers of the chunks up to this one, and returns its base.
     #[cold]
     #[inline(never)]
-    fn open(&mut self, chunk: usize, head: NonNull<Head>) -> *mut u8 {
+    fn open(&mut self, chunk: usize) -> *mut u8 {
         for chunk in self.bases.len()..=chunk {
             let region = self.region_of(chunk * self.geometry.per_chunk);
             // Chunks of a region that was given back get their headers in `restore`.
             let has_memory = !self.regions[region].memory.is_null();
-            let base = if has_memory { self.write_header(region, chunk, head) } else { ptr::null_mut() };
+            let base = if has_memory { self.write_header(region, chunk) } else { ptr::null_mut() };
             self.set_base(chunk, base);
         }
         self.bases[chunk]
@@ -525,10 +552,11 @@ impl Chunks {
     }
 
     /// Writes the header of a chunk, and returns its base.
-    fn write_header(&self, region: usize, chunk: usize, head: NonNull<Head>) -> *mut u8 {
+    fn write_header(&self, region: usize, chunk: usize) -> *mut u8 {
         let header = self.header(region, chunk);
         let first_index = chunk * self.geometry.per_chunk;
-        let value = Header { head, first_index, shares: Cell::new(ptr::null_mut()), weak_handles: Cell::new(0) };
+        let value =
+            Header { head: self.head, first_index, shares: AtomicPtr::default(), weak_handles: AtomicUsize::new(0) };
         // SAFETY: the region has memory, where chunks are aligned for headers, and nothing else is there.
         unsafe { header.write(value) };
         header.cast::<u8>().wrapping_add(self.geometry.first).wrapping_sub(first_index * self.geometry.stride)
@@ -549,7 +577,7 @@ impl Chunks {
     }
 
     /// Makes the table of counts for the chunk of a slot, unless there is one.
-    pub(crate) fn share(&mut self, header: &Header) -> Result<()> {
+    pub(crate) fn share(&self, header: &Header) -> Result<()> {
         if header.shares().is_null() {
             let region = self.region_of(header.first_index);
             let layout = self.share_layout(region, header.first_index / self.geometry.per_chunk)?;
@@ -558,7 +586,10 @@ impl Chunks {
             if table.is_null() {
                 return Err(Error::OutOfMemory { bytes: layout.size() });
             }
-            header.shares.set(table.cast());
+            if !header.publish(table.cast()) {
+                // SAFETY: the table is new, and nobody else's.
+                unsafe { dealloc(table, layout) };
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use core::ops::{Deref, DerefMut};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll};
 
 use crate::chunk::{Header, Share};
@@ -511,15 +512,15 @@ impl<'pool, T: ?Sized + Tenant> WeakHandle<'pool, T> {
         let weak_handles = unsafe { &header.as_ref().weak_handles };
         // SAFETY: as above.
         let share_ref = unsafe { share.as_ref() };
-        let counted = weak_handles.get().checked_add(1).expect("too many weak handles to a chunk");
+        let counted = weak_handles.load(Relaxed).checked_add(1).expect("too many weak handles to a chunk");
         if share_ref.generation.get() == generation {
             increment(&share_ref.weak);
         }
-        weak_handles.set(counted);
+        weak_handles.store(counted, Relaxed);
         Self { value, header, share, generation, marker: PhantomData }
     }
 
-    fn weak_handles(&self) -> &Cell<usize> {
+    fn weak_handles(&self) -> &AtomicUsize {
         // SAFETY: the header stays in place as long as it counts this handle, and changes through cells.
         unsafe { &self.header.as_ref().weak_handles }
     }
@@ -570,7 +571,8 @@ impl<T: ?Sized + Tenant> Drop for WeakHandle<'_, T> {
         if let Some(share) = self.alive() {
             share.weak.set(share.weak.get() - 1);
         }
-        self.weak_handles().set(self.weak_handles().get() - 1);
+        // No other thread changes the count at the same time.
+        self.weak_handles().store(self.weak_handles().load(Relaxed) - 1, Relaxed);
     }
 }
 

@@ -44,11 +44,34 @@ pub(crate) struct Limits {
     pub(crate) floor: usize,
 }
 
-struct Recycler<T> {
-    initializer: Initializer<T>,
-    reset: Option<Reset<T>>,
+impl Limits {
+    /// Slots to add to a pool, as its growth strategy says.
+    pub(crate) fn step(&self, capacity: usize) -> usize {
+        self.growth.as_ref().map_or(0, |growth| growth.compute_growth(capacity))
+    }
+}
+
+/// How a pool makes and resets the objects that it keeps.
+pub(crate) struct Maker<T> {
+    pub(crate) initializer: Initializer<T>,
+    pub(crate) reset: Option<Reset<T>>,
     /// New slots get objects at once.
-    eager: bool,
+    pub(crate) eager: bool,
+}
+
+impl<T> Maker<T> {
+    /// `None` if the pool keeps no objects.
+    pub(crate) fn new(strategy: InitializationStrategy<T>) -> Option<Self> {
+        match strategy {
+            InitializationStrategy::Lazy => None,
+            InitializationStrategy::Eager { initializer } => Some(Self { initializer, reset: None, eager: true }),
+            InitializationStrategy::Custom { initializer, reset } => Some(Self { initializer, reset, eager: false }),
+        }
+    }
+}
+
+struct Recycler<T> {
+    maker: Maker<T>,
     /// Vacant slots that hold an object.
     kept: UnsafeCell<Bits>,
     /// Vacant slots that were used and hold none; has room for all slots. The allocator takes them for
@@ -59,21 +82,32 @@ struct Recycler<T> {
 impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Makes a core for a configuration, growing `allocator` to its capacity.
     pub(crate) fn create(config: PoolConfig<T>, allocator: A, limits: Limits) -> Result<Owner<T, A>> {
-        let (recycler, eager) = match config.initialization_strategy {
-            InitializationStrategy::Lazy => (None, false),
-            InitializationStrategy::Eager { initializer } => (Some((initializer, None)), true),
-            InitializationStrategy::Custom { initializer, reset } => (Some((initializer, reset)), false),
-        };
-        let recycler = recycler.map(|(initializer, reset)| Recycler {
-            initializer,
-            reset,
-            eager,
+        let (capacity, pre_initialize) = (config.capacity, config.pre_initialize);
+        let core = Self::create_unfilled(config, allocator, limits, None)?;
+        match &core.recycler {
+            Some(recycler) if pre_initialize || recycler.maker.eager => {
+                core.fill(recycler, core.room_to_fill(capacity)?);
+            }
+            _ => {}
+        }
+        Ok(core)
+    }
+
+    /// Makes a core without objects. Its chunks belong to another core, if `head` says so.
+    pub(crate) fn create_unfilled(
+        config: PoolConfig<T>,
+        allocator: A,
+        limits: Limits,
+        head: Option<NonNull<Head>>,
+    ) -> Result<Owner<T, A>> {
+        let recycler = Maker::new(config.initialization_strategy).map(|maker| Recycler {
+            maker,
             kept: UnsafeCell::default(),
             emptied: UnsafeCell::default(),
         });
         let geometry = Geometry::new::<T>(config.alignment)?;
         let natural = geometry.is_natural::<T>();
-        let head = Head {
+        let own_head = Head {
             hot: Cell::new(ptr::null_mut()),
             natural,
             plain: Cell::new(recycler.is_none() && A::HOT_SLOT),
@@ -85,15 +119,11 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             #[cfg(debug_assertions)]
             occupied: UnsafeCell::default(),
         };
-        let front = Front { head, allocator: UnsafeCell::new(allocator) };
+        let front = Front { head: own_head, allocator: UnsafeCell::new(allocator) };
         let core = Owner::new(Self { front, capacity: Cell::new(0), limits, pinned: UnsafeCell::default(), recycler })?;
+        // SAFETY: no other reference to the chunks is alive.
+        unsafe { &mut *core.front.head.chunks.get() }.set_head(head.unwrap_or(core.0.cast()));
         core.extend(config.capacity)?;
-        match &core.recycler {
-            Some(recycler) if config.pre_initialize || eager => {
-                core.fill(recycler, core.room_to_fill(config.capacity)?);
-            }
-            _ => {}
-        }
         Ok(core)
     }
 
@@ -167,7 +197,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Takes a vacant slot, which may hold an object that was kept; grows if there is none.
     pub(crate) fn any_slot(&self) -> Result<Vacancy<'_, T, A>> {
         loop {
-            if let Some(slot) = self.take_hot().or_else(|| self.next_emptied()).or_else(|| self.next()) {
+            if let Some(slot) = self.take_hot().or_else(|| self.take(false)) {
                 self.front.head.occupy(slot.cast(), Layout::new::<T>());
                 return Ok(Vacancy { core: self, slot });
             }
@@ -185,14 +215,14 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             });
         };
         loop {
-            let Some(slot) = self.next().or_else(|| self.next_emptied()) else {
+            let Some(slot) = self.take(true) else {
                 self.grow(1)?;
                 continue;
             };
             self.front.head.occupy(slot.cast(), Layout::new::<T>());
             let vacancy = Vacancy { core: self, slot };
             if !self.take_kept(slot) {
-                let object = (recycler.initializer)();
+                let object = (recycler.maker.initializer)();
                 // SAFETY: the slot holds no object, and nobody but `vacancy` knows of it.
                 unsafe { slot.write(object) };
             }
@@ -207,6 +237,16 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // SAFETY: no other reference to the allocator is alive.
         let index = unsafe { &mut *self.front.allocator.get() }.allocate()?;
         Some(self.slot(index))
+    }
+
+    /// Takes a vacant slot other than the hot one: preferably one with an object that was kept, or one
+    /// without.
+    fn take(&self, with_object: bool) -> Option<NonNull<T>> {
+        if with_object {
+            self.next().or_else(|| self.next_emptied())
+        } else {
+            self.next_emptied().or_else(|| self.next())
+        }
     }
 
     fn next_emptied(&self) -> Option<NonNull<T>> {
@@ -227,13 +267,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     fn slot(&self, index: usize) -> NonNull<T> {
         // SAFETY: no other reference to the chunks is alive.
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
-        let head = NonNull::from(self).cast();
         if self.front.head.natural {
             // SAFETY: allocators offer only indices of regions in use, and those have memory.
-            unsafe { chunks.natural_slot(index, head) }
+            unsafe { chunks.natural_slot(index) }
         } else {
             // SAFETY: as above.
-            unsafe { chunks.slot(index, head) }.cast()
+            unsafe { chunks.slot(index) }.cast()
         }
     }
 
@@ -289,8 +328,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if self.available() >= needed {
             return Ok(());
         }
-        let step = self.limits.growth.as_ref().map_or(0, |growth| growth.compute_growth(self.capacity()));
-        // Only now, because the growth function may have used the pool.
+        self.grow_by(needed, self.limits.step(self.capacity()))
+    }
+
+    /// The same, if the growth strategy says `step`.
+    pub(crate) fn grow_by(&self, needed: usize, step: usize) -> Result<()> {
+        // The growth function may have used the pool.
         let (current, available) = (self.capacity(), self.available());
         let missing = needed.saturating_sub(available);
         if missing == 0 {
@@ -327,7 +370,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     fn extend_and_fill(&self, additional: usize) -> Result<()> {
         match &self.recycler {
-            Some(recycler) if recycler.eager => {
+            Some(recycler) if recycler.maker.eager => {
                 let room = self.room_to_fill(self.available().saturating_add(additional))?;
                 self.extend(additional)?;
                 self.fill(recycler, room);
@@ -382,7 +425,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         for region in 0..chunks.regions().len() {
             let spare = chunks.regions()[region].spare();
             if missing > 0 && spare > 0 {
-                chunks.restore(region, NonNull::from(self).cast())?;
+                chunks.restore(region)?;
                 missing = missing.saturating_sub(spare);
             }
         }
@@ -437,12 +480,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Makes objects in all vacant slots that hold none.
     fn fill(&self, recycler: &Recycler<T>, mut taken: Taken<'_, T, A>) {
         // All at once, because a stack would offer the same slot again and again.
-        let vacant = core::iter::from_fn(|| self.next().or_else(|| self.next_emptied()));
+        let vacant = core::iter::from_fn(|| self.take(true));
         taken.indices.extend(vacant.map(|slot| self.index(slot) as u32));
         for &index in &taken.indices {
             let index = index as usize;
             if !self.is_kept(index, recycler) {
-                let object = (recycler.initializer)();
+                let object = (recycler.maker.initializer)();
                 // SAFETY: the slot holds no object, and is neither vacant nor a handle's.
                 unsafe { self.slot(index).write(object) };
                 // SAFETY: no other reference to the set is alive.
@@ -706,7 +749,7 @@ unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<
     let object = unsafe { slot.as_mut() };
     object.on_release();
     let Some(recycler) = &core.recycler else { return };
-    if recycler.reset.as_ref().is_none_or(|reset| reset(object)) {
+    if recycler.maker.reset.as_ref().is_none_or(|reset| reset(object)) {
         mem::forget(destroy);
         mem::forget(vacate);
         core.keep(slot, recycler);
