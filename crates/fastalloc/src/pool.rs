@@ -13,7 +13,7 @@ use crate::config::{GrowthStrategy, PoolConfig};
 use crate::error::{Error, Rejected, Result};
 use crate::handle::{OwnedHandle, RcHandle, SharedHandle};
 use crate::poolable::Poolable;
-use crate::raw::{Limits, Local, Owner, Vacancy};
+use crate::raw::{Limits, Local, Owner, Vacancy, trim};
 
 /// A pool that never grows: the fastest, and the one that allocates no memory after construction.
 ///
@@ -634,7 +634,7 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim(&self) -> usize {
-        self.core.trim(self.core.limits().floor)
+        self.trim_to(self.core.limits().floor)
     }
 
     /// The same as [`trim`](Self::trim), but leaves at least `slots` slots, vacant or occupied.
@@ -644,7 +644,7 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// As [`trim`](Self::trim).
     #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim_to(&self, slots: usize) -> usize {
-        self.core.trim(slots)
+        trim(&|f| f(&self.core), slots)
     }
 }
 

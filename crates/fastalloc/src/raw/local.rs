@@ -299,14 +299,35 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // A pinned object that can be moved all the same may have been moved out.
         // SAFETY: no other reference to the set is alive.
         unsafe { &mut *self.pinned.get() }.remove(self.index(slot));
-        match &self.recycler {
-            Some(recycler) if !self.is_kept(self.index(slot), recycler) => {
-                // Indices fit, because they are below `CAPACITY_MAX`.
-                // SAFETY: no other reference to the list is alive.
-                unsafe { &mut *recycler.emptied.get() }.push(self.index(slot) as u32);
-            }
-            _ => self.free(slot),
+        let holds_object = self.recycler.as_ref().is_some_and(|recycler| self.is_kept(self.index(slot), recycler));
+        self.put(slot, holds_object);
+    }
+
+    /// Makes a slot vacant that no handle owns, with an object that the pool keeps, or without.
+    fn put(&self, slot: NonNull<T>, holds_object: bool) {
+        let Some(recycler) = &self.recycler else { return self.free(slot) };
+        let index = self.index(slot);
+        if holds_object {
+            // SAFETY: no other reference to the set is alive.
+            unsafe { &mut *recycler.kept.get() }.insert(index);
+            self.free(slot);
+        } else {
+            // Indices fit, because they are below `CAPACITY_MAX`.
+            // SAFETY: no other reference to the list is alive.
+            unsafe { &mut *recycler.emptied.get() }.push(index as u32);
         }
+    }
+
+    /// Takes a vacant slot for a depot: preferably one with an object that was kept, or one without.
+    /// Returns whether it holds an object.
+    pub(crate) fn take_vacant(&self, with_object: bool) -> Option<(NonNull<T>, bool)> {
+        let slot = self.take(with_object)?;
+        Some((slot, self.take_kept(slot)))
+    }
+
+    /// Makes a slot vacant that [`take_vacant`](Self::take_vacant) took, as a whole or without its object.
+    pub(crate) fn put_vacant(&self, slot: NonNull<T>, holds_object: bool) {
+        self.put(slot, holds_object);
     }
 
     /// Whether a slot without a handle holds an object.
@@ -316,11 +337,9 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     /// Makes a slot vacant that holds an object for the next `acquire`.
-    fn keep(&self, slot: NonNull<T>, recycler: &Recycler<T>) {
+    fn keep(&self, slot: NonNull<T>) {
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
-        // SAFETY: no other reference to the set is alive.
-        unsafe { &mut *recycler.kept.get() }.insert(self.index(slot));
-        self.free(slot);
+        self.put(slot, true);
     }
 
     /// Sees to it that `needed` slots are vacant: adds as many as the growth strategy says, or more.
@@ -494,42 +513,33 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         }
     }
 
-    /// Gives the memory of wholly vacant regions back, the last ones first, as long as `floor` slots
-    /// remain. Returns the number of slots that are gone.
-    pub(crate) fn trim(&self, floor: usize) -> usize {
-        let closing = self.withhold_vacant_regions(floor);
+    /// Takes an object that was kept in a region that is being closed, from this index on.
+    fn take_object_in(&self, region: usize, from: &mut usize) -> Option<NonNull<T>> {
+        let recycler = self.recycler.as_ref()?;
         // SAFETY: no mutable reference to the chunks is alive.
-        let regions = unsafe { &*self.front.head.chunks.get() }.regions();
-        let gone = closing.iter().map(|&region| regions[region].open).sum();
-        self.close(&mut closing.into_iter());
-        gone
+        let indices = unsafe { &*self.front.head.chunks.get() }.regions()[region].open_indices();
+        // SAFETY: no other reference to the set is alive while it runs.
+        let was_kept = |index: &usize| unsafe { &mut *recycler.kept.get() }.remove(*index);
+        let index = (indices.start.max(*from)..indices.end).find(was_kept)?;
+        *from = index + 1;
+        Some(self.slot(index))
     }
 
-    /// Destroys what is left in regions, and gives their memory back: of all, also if a destructor unwinds.
-    fn close(&self, regions: &mut impl Iterator<Item = usize>) {
-        while let Some(region) = regions.next() {
-            let rest = Defer(|| self.close(&mut *regions));
-            let release = Defer(|| {
-                // SAFETY: no other reference to the chunks is alive.
-                let chunks = unsafe { &mut *self.front.head.chunks.get() };
-                // SAFETY: the allocator offers none of its slots, all are vacant, and their objects are gone.
-                unsafe { chunks.release(region) };
-                let region = &mut chunks.regions_mut()[region];
-                self.capacity.set(self.capacity() - region.open);
-                region.open = 0;
-                region.closing = false;
-            });
-            if let Some(recycler) = &self.recycler {
-                // SAFETY: no mutable reference to the chunks is alive.
-                let indices = unsafe { &*self.front.head.chunks.get() }.regions()[region].open_indices();
-                // SAFETY: no other reference to the set is alive while it runs.
-                let was_kept = |index: &usize| unsafe { &mut *recycler.kept.get() }.remove(*index);
-                // SAFETY: the slots are vacant and withheld, so nobody else uses the objects kept in them.
-                unsafe { destroy(&mut indices.filter(was_kept).map(|index| self.slot(index))) };
-            }
-            drop(release);
-            mem::forget(rest);
-        }
+    /// Gives the memory of a region back that is being closed.
+    ///
+    /// # Safety
+    ///
+    /// [`withhold_vacant_regions`](Self::withhold_vacant_regions) returned the region, and the objects in
+    /// it are gone.
+    unsafe fn release_region(&self, region: usize) {
+        // SAFETY: no other reference to the chunks is alive.
+        let chunks = unsafe { &mut *self.front.head.chunks.get() };
+        // SAFETY: the allocator offers none of its slots, all are vacant, and their objects are gone.
+        unsafe { chunks.release(region) };
+        let region = &mut chunks.regions_mut()[region];
+        self.capacity.set(self.capacity() - region.open);
+        region.open = 0;
+        region.closing = false;
     }
 
     /// Takes the indices of wholly vacant regions out of circulation. Returns these regions.
@@ -619,6 +629,47 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // SAFETY: these slots hold objects that were kept, or whose handles were forgotten.
         unsafe { destroy(&mut occupied.map(|index| self.slot(index))) };
         true
+    }
+}
+
+/// Gives the memory of a core's wholly vacant regions back, the last ones first, as long as `floor` slots
+/// remain. Returns the number of slots that are gone.
+///
+/// `with_core` calls a function with the core, under its lock if it has one. Destructors run outside.
+pub(crate) fn trim<T: Poolable, A: Allocator>(
+    with_core: &impl Fn(&mut dyn FnMut(&Local<T, A>)),
+    floor: usize,
+) -> usize {
+    let (mut closing, mut gone) = (Vec::new(), 0);
+    with_core(&mut |core| {
+        closing = core.withhold_vacant_regions(floor);
+        // SAFETY: no mutable reference to the chunks is alive.
+        let regions = unsafe { &*core.front.head.chunks.get() }.regions();
+        gone = closing.iter().map(|&region| regions[region].open).sum();
+    });
+    close(with_core, &mut closing.into_iter());
+    gone
+}
+
+/// Destroys what is left in regions, and gives their memory back: of all, also if a destructor unwinds.
+fn close<T: Poolable, A: Allocator>(
+    with_core: &impl Fn(&mut dyn FnMut(&Local<T, A>)),
+    regions: &mut impl Iterator<Item = usize>,
+) {
+    while let Some(region) = regions.next() {
+        let rest = Defer(|| close(with_core, &mut *regions));
+        // SAFETY: the region was withheld, and when this runs, its objects are gone.
+        let release = Defer(|| with_core(&mut |core| unsafe { core.release_region(region) }));
+        let mut from = 0;
+        let mut objects = core::iter::from_fn(|| {
+            let mut object = None;
+            with_core(&mut |core| object = core.take_object_in(region, &mut from));
+            object
+        });
+        // SAFETY: the slots are vacant and withheld, so nobody else uses the objects kept in them.
+        unsafe { destroy(&mut objects) };
+        drop(release);
+        mem::forget(rest);
     }
 }
 
@@ -752,7 +803,7 @@ unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<
     if recycler.maker.reset.as_ref().is_none_or(|reset| reset(object)) {
         mem::forget(destroy);
         mem::forget(vacate);
-        core.keep(slot, recycler);
+        core.keep(slot);
     }
 }
 

@@ -8,7 +8,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem;
 use core::ptr::NonNull;
 
-pub(crate) use self::local::{Limits, Local, Owner, Vacancy};
+pub(crate) use self::local::{Limits, Local, Owner, Vacancy, trim};
 use crate::allocator::{Allocator, StackAllocator};
 #[cfg(debug_assertions)]
 use crate::bits::Bits;
