@@ -303,6 +303,8 @@ unsafe fn advise_huge_pages(memory: *mut u8, size: usize) {
 pub(crate) struct Chunks {
     /// The core that owns these chunks, for their headers.
     head: NonNull<Head>,
+    /// A slot's entry in a table of counts.
+    counts: Layout,
     geometry: Geometry,
     /// For each chunk with a header, what an index times the stride must be added to: the address of
     /// its first slot, less the stride times that slot's index. Chunks get their headers in order, when
@@ -346,6 +348,7 @@ impl Chunks {
     pub(crate) fn new(geometry: Geometry) -> Self {
         Self {
             head: NonNull::dangling(),
+            counts: Layout::new::<Share>(),
             geometry,
             bases: Vec::new(),
             first_base: ptr::null_mut(),
@@ -353,9 +356,10 @@ impl Chunks {
         }
     }
 
-    /// Tells the chunks which core they belong to, before there are any.
-    pub(crate) fn set_head(&mut self, head: NonNull<Head>) {
+    /// Tells the chunks which core they belong to, and what its counts of a slot are, before there are any.
+    pub(crate) fn set_head(&mut self, head: NonNull<Head>, counts: Layout) {
         self.head = head;
+        self.counts = counts;
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -483,8 +487,28 @@ impl Chunks {
     pub(crate) fn has_weak_handles(&self, region: usize) -> bool {
         self.chunks_with_header(region).any(|chunk| {
             // SAFETY: the chunk has a header, which is changed through its cells only.
-            unsafe { &*self.header(region, chunk) }.weak_handles.load(Relaxed) > 0
+            unsafe { &*self.header(region, chunk) }.weak_handles.load(Acquire) > 0
         })
+    }
+
+    /// Writes the headers of all chunks now.
+    #[cfg(feature = "lock-free")]
+    pub(crate) fn open_all(&mut self) {
+        if let Some(last) = self.slots().checked_sub(1) {
+            self.open(last / self.geometry.per_chunk);
+        }
+    }
+
+    /// Address of a slot whose chunk has a header.
+    ///
+    /// # Safety
+    ///
+    /// The slot's region has memory.
+    #[cfg(feature = "lock-free")]
+    pub(crate) unsafe fn opened_slot(&self, index: usize) -> NonNull<u8> {
+        let base = self.bases[index / self.geometry.per_chunk];
+        // SAFETY: a slot is not at address 0.
+        unsafe { NonNull::new_unchecked(base.wrapping_add(index * self.geometry.stride)) }
     }
 
     /// Address of a slot.
@@ -597,7 +621,9 @@ impl Chunks {
     fn share_layout(&self, region: usize, chunk: usize) -> Result<Layout> {
         let Region { first_index, slots, .. } = self.regions[region];
         let slots = first_index + slots - chunk * self.geometry.per_chunk;
-        Layout::array::<Share>(slots.min(self.geometry.per_chunk)).map_err(|_| Error::OutOfMemory { bytes: usize::MAX })
+        let size = self.counts.size().checked_mul(slots.min(self.geometry.per_chunk));
+        let layout = size.and_then(|size| Layout::from_size_align(size, self.counts.align()).ok());
+        layout.ok_or(Error::OutOfMemory { bytes: usize::MAX })
     }
 
     /// Number of the region that an index belongs to.

@@ -59,6 +59,18 @@ pub enum Error {
         /// Size of the request, in bytes; `usize::MAX` if it is larger than that.
         bytes: usize,
     },
+    /// No slot became vacant in the time that the caller was ready to wait.
+    Timeout,
+    /// The pool was closed: it hands out nothing any more.
+    Closed,
+}
+
+impl Error {
+    pub(crate) const NO_INITIALIZER: Self = Self::InvalidConfiguration {
+        field: "initialization_strategy",
+        message: "acquire needs objects that the pool makes; \
+                  add .initializer(f) or .reset_fn(f, reset), or call allocate(value)",
+    };
 }
 
 impl fmt::Display for Error {
@@ -86,6 +98,11 @@ impl fmt::Display for Error {
                  it must be a power of two and at least the alignment of the pool's type"
             ),
             Self::InvalidConfiguration { field, message } => write!(f, "invalid {field}: {message}"),
+            Self::Timeout => f.write_str(
+                "timed out: no slot became vacant in the given time; \
+                 wait longer, raise the capacity, or hold handles for a shorter time",
+            ),
+            Self::Closed => f.write_str("pool closed: it hands out nothing any more; make a new one"),
             Self::OutOfMemory { bytes: usize::MAX } => f.write_str(
                 "out of memory: the pool's size in bytes is beyond what can be addressed; lower the capacity",
             ),

@@ -598,13 +598,13 @@ fn increment(count: &Cell<u32>) {
 
 /// What all handles that keep a value have in common with `Rc`.
 macro_rules! keeps {
-    ($Handle:ident $(<$pool:lifetime>)?) => {
+    ($Handle:ident $(<$pool:lifetime>)?, $raw:ident) => {
         impl<$($pool,)? T: ?Sized + Tenant> $Handle<$($pool,)? T> {
             /// Position of the slot in its pool.
             #[must_use]
             pub fn index(&self) -> usize {
                 // SAFETY: the slot is occupied.
-                unsafe { raw::index(self.value) }
+                unsafe { $raw::index(self.value) }
             }
         }
 
@@ -614,7 +614,7 @@ macro_rules! keeps {
             #[inline]
             fn deref(&self) -> &T {
                 // SAFETY: the pointer is one into a slot.
-                debug_assert!(unsafe { raw::is_occupied(self.value) }, "use of a vacant slot");
+                debug_assert!(unsafe { $raw::is_occupied(self.value) }, "use of a vacant slot");
                 // SAFETY:
                 // - Valid: the slot is occupied as long as this handle has it.
                 // - Not aliased: whoever has a mutable reference to the value borrows the only handle.
@@ -692,7 +692,7 @@ macro_rules! keeps {
 
 /// What the handles that own a value alone have in common with `Box`.
 macro_rules! owns {
-    ($Handle:ident $(<$pool:lifetime>)?) => {
+    ($Handle:ident $(<$pool:lifetime>)?, $raw:ident) => {
         impl<$($pool,)? T: Tenant> $Handle<$($pool,)? T> {
             /// Takes the value out of its slot, which is vacant then. No hook is called.
             ///
@@ -720,7 +720,7 @@ macro_rules! owns {
             #[inline]
             fn deref_mut(&mut self) -> &mut T {
                 // SAFETY: the pointer is one into a slot.
-                debug_assert!(unsafe { raw::is_occupied(self.value) }, "use of a vacant slot");
+                debug_assert!(unsafe { $raw::is_occupied(self.value) }, "use of a vacant slot");
                 // SAFETY:
                 // - Valid: the slot is occupied as long as this handle has it.
                 // - Not aliased: no other handle has the slot, and `self` is borrowed mutably.
@@ -792,8 +792,11 @@ macro_rules! owns {
     };
 }
 
-keeps!(OwnedHandle<'pool>);
-keeps!(RcHandle);
-keeps!(SharedHandle<'pool>);
-owns!(OwnedHandle<'pool>);
-owns!(RcHandle);
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+pub(crate) use {keeps, owns};
+
+keeps!(OwnedHandle<'pool>, raw);
+keeps!(RcHandle, raw);
+keeps!(SharedHandle<'pool>, raw);
+owns!(OwnedHandle<'pool>, raw);
+owns!(RcHandle, raw);

@@ -15,6 +15,12 @@ mod handle;
 mod pool;
 mod poolable;
 mod raw;
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+mod shared_handle;
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+mod shared_pool;
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+mod sync;
 
 pub use self::allocator::{Allocator, BitmapAllocator, FreeListAllocator, StackAllocator};
 pub use self::config::{
@@ -24,5 +30,11 @@ pub use self::error::{Error, Rejected, Result};
 pub use self::handle::{OwnedHandle, RcHandle, SharedHandle, WeakHandle};
 pub use self::pool::{Fixed, FixedPool, Growing, GrowingPool, Kind, Pool, ThreadLocal, ThreadLocalPool};
 pub use self::poolable::{Foreign, Poolable, Tenant};
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+pub use self::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle, ThreadSafeWeakHandle};
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+pub use self::shared_pool::{Allocation, Locking, SharedPool, Sharing, ThreadSafePool};
+#[cfg(all(feature = "lock-free", target_has_atomic = "64", target_has_atomic = "ptr"))]
+pub use self::shared_pool::{LockFree, LockFreePool};
 #[cfg(feature = "derive")]
 pub use fastalloc_derive::Poolable;

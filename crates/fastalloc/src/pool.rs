@@ -680,21 +680,27 @@ impl Kind for Fixed {}
 impl Kind for Growing {}
 impl Kind for ThreadLocal {}
 
+/// Refuses configurations for growth.
+pub(crate) fn never_grows<T>(config: &PoolConfig<T>) -> Result<()> {
+    let message = "the pool never grows; remove it, or use a GrowingPool";
+    if config.growth_strategy.as_ref().is_some_and(|strategy| !matches!(strategy, GrowthStrategy::None)) {
+        return Err(Error::InvalidConfiguration { field: "growth_strategy", message });
+    }
+    if config.max_capacity.is_some_and(|max| max != config.capacity) {
+        return Err(Error::InvalidConfiguration { field: "max_capacity", message });
+    }
+    Ok(())
+}
+
 mod sealed {
-    use super::{Error, Fixed, Growing, GrowthStrategy, PoolConfig, Result, ThreadLocal};
+    use super::{Fixed, Growing, GrowthStrategy, PoolConfig, Result, ThreadLocal, never_grows};
 
     pub trait Kind {
         const NAME: &'static str;
 
         /// How pools of this kind grow; `None` if they never do.
         fn growth<T>(config: &mut PoolConfig<T>) -> Result<Option<GrowthStrategy>> {
-            let message = "the pool never grows; remove it, or use a GrowingPool";
-            if config.growth_strategy.as_ref().is_some_and(|strategy| !matches!(strategy, GrowthStrategy::None)) {
-                return Err(Error::InvalidConfiguration { field: "growth_strategy", message });
-            }
-            if config.max_capacity.is_some_and(|max| max != config.capacity) {
-                return Err(Error::InvalidConfiguration { field: "max_capacity", message });
-            }
+            never_grows(config)?;
             Ok(None)
         }
     }

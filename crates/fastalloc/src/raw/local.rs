@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 use super::{Defer, Front, Head, Operations};
 use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
-use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Region};
+use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Header, Region, Share};
 use crate::config::{GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, Reset};
 use crate::error::{Error, Result};
 use crate::poolable::Poolable;
@@ -28,6 +28,8 @@ pub(crate) struct Local<T, A> {
     /// Slots in use, vacant or occupied.
     capacity: Cell<usize>,
     limits: Limits,
+    /// The slots are another core's, which ends when no handle is left: an occupied slot holds no object then.
+    is_depot: bool,
     /// Occupied slots whose object was pinned: it must neither be moved nor handed out again.
     pinned: UnsafeCell<Bits>,
     /// For pools that keep objects.
@@ -93,12 +95,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         Ok(core)
     }
 
-    /// Makes a core without objects. Its chunks belong to another core, if `head` says so.
+    /// Makes a core without objects. Its chunks belong to another core, with other counts, if
+    /// `owner` says so.
     pub(crate) fn create_unfilled(
         config: PoolConfig<T>,
         allocator: A,
         limits: Limits,
-        head: Option<NonNull<Head>>,
+        owner: Option<(NonNull<Head>, Layout)>,
     ) -> Result<Owner<T, A>> {
         let recycler = Maker::new(config.initialization_strategy).map(|maker| Recycler {
             maker,
@@ -120,9 +123,17 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             occupied: UnsafeCell::default(),
         };
         let front = Front { head: own_head, allocator: UnsafeCell::new(allocator) };
-        let core = Owner::new(Self { front, capacity: Cell::new(0), limits, pinned: UnsafeCell::default(), recycler })?;
+        let core = Owner::new(Self {
+            front,
+            capacity: Cell::new(0),
+            limits,
+            is_depot: owner.is_some(),
+            pinned: UnsafeCell::default(),
+            recycler,
+        })?;
+        let (head, counts) = owner.unwrap_or((core.0.cast(), Layout::new::<Share>()));
         // SAFETY: no other reference to the chunks is alive.
-        unsafe { &mut *core.front.head.chunks.get() }.set_head(head.unwrap_or(core.0.cast()));
+        unsafe { &mut *core.front.head.chunks.get() }.set_head(head, counts);
         core.extend(config.capacity)?;
         Ok(core)
     }
@@ -208,11 +219,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
     pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
         let Some(recycler) = &self.recycler else {
-            return Err(Error::InvalidConfiguration {
-                field: "initialization_strategy",
-                message: "acquire needs objects that the pool makes; \
-                          add .initializer(f) or .reset_fn(f, reset), or call allocate(value)",
-            });
+            return Err(Error::NO_INITIALIZER);
         };
         loop {
             let Some(slot) = self.take(true) else {
@@ -323,6 +330,37 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     pub(crate) fn take_vacant(&self, with_object: bool) -> Option<(NonNull<T>, bool)> {
         let slot = self.take(with_object)?;
         Some((slot, self.take_kept(slot)))
+    }
+
+    /// Takes a vacant slot without an object.
+    pub(crate) fn take_empty(&self) -> Option<NonNull<T>> {
+        if let Some(slot) = self.next_emptied() {
+            return Some(slot);
+        }
+        // A stack offers the others only after those with objects.
+        let mut kept = Vec::new();
+        kept.try_reserve_exact(self.available()).ok()?;
+        while let Some((slot, has_object)) = self.take_vacant(true) {
+            if has_object {
+                kept.push(slot);
+            } else {
+                self.put(slot, false);
+                break;
+            }
+        }
+        kept.into_iter().rev().for_each(|slot| self.put(slot, true));
+        self.next_emptied()
+    }
+
+    /// How objects are made, if the pool keeps them.
+    pub(crate) fn maker(&self) -> Option<&Maker<T>> {
+        self.recycler.as_ref().map(|recycler| &recycler.maker)
+    }
+
+    /// Makes the table of counts of a chunk.
+    pub(crate) fn make_counts(&self, header: &Header) -> Result<()> {
+        // SAFETY: no mutable reference to the chunks is alive.
+        unsafe { &*self.front.head.chunks.get() }.share(header)
     }
 
     /// Makes a slot vacant that [`take_vacant`](Self::take_vacant) took, as a whole or without its object.
@@ -599,7 +637,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Destroys all objects: those that were kept, and those whose handles were forgotten. Returns
     /// `false` if there was no memory to find out which these are.
     fn destroy_all(&self) -> bool {
-        if !needs_drop::<T>() || (self.recycler.is_none() && self.available() == self.capacity()) {
+        if !needs_drop::<T>() || (self.recycler.is_none() && (self.is_depot || self.available() == self.capacity())) {
             return true;
         }
         // SAFETY: no other reference to the allocator is alive.
@@ -621,11 +659,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
                 vacant.remove(index);
             });
         }
+        let is_kept = |index| self.recycler.as_ref().is_some_and(|recycler| self.is_kept(index, recycler));
         let in_use = |region: usize| {
             // SAFETY: no mutable reference to the chunks is alive.
             unsafe { &*self.front.head.chunks.get() }.regions().get(region).map(Region::open_indices)
         };
-        let occupied = (0..).map_while(in_use).flatten().filter(|&index| !vacant.contains(index));
+        let indices = (0..).map_while(in_use).flatten();
+        let occupied = indices.filter(|&index| if self.is_depot { is_kept(index) } else { !vacant.contains(index) });
         // SAFETY: these slots hold objects that were kept, or whose handles were forgotten.
         unsafe { destroy(&mut occupied.map(|index| self.slot(index))) };
         true
@@ -678,7 +718,7 @@ fn close<T: Poolable, A: Allocator>(
 /// # Safety
 ///
 /// The slots hold objects that nobody else uses, nor will.
-unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>) {
+pub(super) unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>) {
     while let Some(slot) = slots.next() {
         // SAFETY: the caller says so for all of them.
         let rest = Defer(|| unsafe { destroy(&mut *slots) });

@@ -1,6 +1,8 @@
 //! Who may ask for a slot, and when: one core for each kind of sharing.
 
 mod local;
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+pub(crate) mod threads;
 
 use alloc::rc::Rc;
 use core::alloc::Layout;

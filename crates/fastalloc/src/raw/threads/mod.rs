@@ -1,0 +1,1118 @@
+//! The core that threads share: a magazine for each thread, in front of a depot for all.
+//!
+//! Usually a thread takes slots from its magazine and puts them back there, also those that another thread
+//! took, without an atomic read-modify-write. Magazines and depot exchange many slots at once. If the
+//! depot is empty, the magazines of the other threads are put out of use for a moment and flushed, so
+//! that a slot that anybody released is one that anybody can get.
+//!
+//! Three counts keep that exact. `direct` says that magazines are out of use, see [`Thread::enter`].
+//! `begun` and `ended` count *transfers*, in which slots are on their way between a magazine and the
+//! depot: who finds nothing in either asks whether there was one meanwhile.
+
+mod line;
+#[cfg(feature = "lock-free")]
+mod lock_free;
+mod locked;
+mod magazine;
+mod thread;
+
+use core::alloc::Layout;
+use core::mem::{self, MaybeUninit};
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, Waker};
+use std::alloc::{alloc, dealloc};
+use std::sync::Arc;
+use std::vec::Vec;
+
+use self::line::{Line, State, Taken, Waiter};
+#[cfg(feature = "lock-free")]
+pub(crate) use self::lock_free::LockFree;
+pub(crate) use self::locked::Locked;
+use self::magazine::{BATCH, Batch, Magazine, Magazines};
+use self::thread::Thread;
+#[cfg(fastalloc_loom)]
+pub(crate) use self::thread::register_as;
+use super::local::Maker;
+use super::{Defer, is_fat};
+use crate::chunk::{Geometry, Header};
+use crate::config::PoolConfig;
+use crate::error::{Error, Result};
+use crate::poolable::{Internal, Poolable, Tenant};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
+use crate::sync::yield_now;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Where the slots are that no magazine has. No function calls user code, unless it says so.
+pub(crate) trait Depot<T>: Sized {
+    /// A thread may wait for another one that is in a short section.
+    const WAITS: bool;
+
+    /// Makes a depot whose slots are all vacant and without objects. Its chunks belong to `head`.
+    fn create(config: PoolConfig<T>, head: NonNull<Head>) -> Result<Self>;
+
+    /// What makes objects, if the pool keeps them.
+    fn maker(&self) -> Option<&Maker<T>>;
+
+    /// Vacant slots here; somewhat old if other threads use the depot.
+    fn vacant(&self) -> usize;
+
+    /// Slots, here or elsewhere.
+    fn capacity(&self) -> usize;
+
+    fn bytes(&self) -> usize;
+
+    /// Takes slots, until the batch has as many as wanted: with objects, if the pool keeps them.
+    fn take(&self, batch: &mut Batch, wanted: usize);
+
+    /// Takes a slot: preferably with an object, or without.
+    fn take_one(&self, with_object: bool) -> Option<Taken>;
+
+    /// Takes so many slots, preferably without objects: all or none. There is room for them.
+    fn take_all(&self, wanted: usize, taken: &mut Vec<Taken>) -> bool;
+
+    /// Takes a slot without an object.
+    fn take_empty(&self) -> Option<NonNull<u8>>;
+
+    fn give(&self, slots: &[NonNull<u8>], with_object: bool);
+
+    /// Sees to it that so many slots are vacant here. May call the growth function.
+    fn grow(&self, needed: usize) -> Result<()>;
+
+    /// Makes the table of counts of a chunk.
+    fn make_counts(&self, header: &Header) -> Result<()>;
+}
+
+/// The part of a core that does not depend on its types: what a handle finds from its address.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// Released values are destroyed, and no value was ever pinned.
+    plain: AtomicBool,
+    /// The pool keeps objects: magazines hold slots with them, else slots without.
+    keeps: bool,
+    /// Reasons why magazines are out of use.
+    direct: AtomicUsize,
+    magazines: Magazines,
+    operations: &'static Operations,
+    geometry: Geometry,
+    /// Pools and weak handles.
+    pools: AtomicUsize,
+    closed: AtomicBool,
+    /// There is no pool any more: slots that are released are not needed.
+    orphaned: AtomicBool,
+    /// What keeps an orphaned core: handles, and all weak handles together. `UNKNOWN` more as long as nobody
+    /// has counted the handles; those that are dropped meanwhile are subtracted already.
+    remaining: AtomicIsize,
+    line: Line,
+    transfers: Transfers,
+}
+
+/// Away from the fields that every operation reads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Transfers {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// What a core does for handles that do not know its types.
+#[derive(Debug)]
+struct Operations {
+    /// Ends the use of an occupied slot: hook, then reset or destructor, then the slot is vacant.
+    release: unsafe fn(NonNull<Head>, NonNull<u8>),
+    /// Makes an occupied slot vacant whose object is gone.
+    vacate: unsafe fn(NonNull<Head>, NonNull<u8>),
+    /// Takes a vacant slot without an object.
+    take: unsafe fn(NonNull<Head>) -> Result<NonNull<u8>>,
+    make_counts: unsafe fn(NonNull<Head>, &Header) -> Result<()>,
+    /// Frees the core.
+    free: unsafe fn(NonNull<Head>),
+    /// Prepares a core whose pool is gone for its end. Returns how many slots are occupied.
+    orphan: unsafe fn(NonNull<Head>) -> usize,
+}
+
+/// A core, behind its head.
+#[repr(C)]
+pub(crate) struct Shared<T, D> {
+    head: Head,
+    depot: D,
+    marker: core::marker::PhantomData<T>,
+}
+
+/// The counts of a slot whose object is shared by threads. Zeros are valid.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    /// Shared handles; `PINNED` if there is another kind, and the object is pinned.
+    pub(crate) strong: AtomicU32,
+    /// Objects that have been shared in this slot and are no more. Cannot overflow in 64 bits.
+    pub(crate) generation: AtomicU64,
+    /// Weak handles that can be upgraded, in the lower half; `LOCKED` while it is made sure that there are
+    /// none. The upper half is the lower one of the generation: who changes the count has just found his
+    /// generation alive, so the same bits could only be those of another one if 2^32 objects had come and
+    /// gone in this slot between two instructions.
+    weak: AtomicU64,
+}
+
+const PINNED: u32 = u32::MAX;
+const LOCKED: u32 = u32::MAX;
+
+/// So many handles are too many.
+pub(crate) const MANY: u32 = 1 << 31;
+
+impl Counts {
+    /// The value is not shared any more: no weak handle finds it from now on.
+    pub(crate) fn end(&self) {
+        let generation = self.generation.load(Relaxed) + 1;
+        self.generation.store(generation, Release);
+        self.weak.store(generation << 32, Release);
+    }
+
+    /// Weak handles that can be upgraded.
+    pub(crate) fn weak_count(&self) -> usize {
+        match self.weak.load(Acquire) as u32 {
+            LOCKED => 0,
+            count => count as usize,
+        }
+    }
+
+    /// Counts a weak handle, if its generation is alive.
+    ///
+    /// # Panics
+    ///
+    /// If there are too many.
+    pub(crate) fn add_weak(&self, generation: u64) {
+        self.change_weak(generation, |count| {
+            assert!(count < LOCKED - 1, "too many weak handles to one value");
+            count + 1
+        });
+    }
+
+    /// Counts a weak handle less, if its generation is alive.
+    pub(crate) fn remove_weak(&self, generation: u64) {
+        self.change_weak(generation, |count| count - 1);
+    }
+
+    fn change_weak(&self, generation: u64, change: impl Fn(u32) -> u32) {
+        while self.generation.load(Acquire) == generation {
+            let word = self.weak.load(Relaxed);
+            let count = word as u32;
+            if word >> 32 != generation & u64::from(u32::MAX) {
+                return;
+            }
+            if count == LOCKED {
+                core::hint::spin_loop();
+                continue;
+            }
+            let changed = word - u64::from(count) + u64::from(change(count));
+            // Pairs with `is_only_handle`, which finds the count 0 again.
+            if self.weak.compare_exchange(word, changed, Release, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is one shared handle, the caller's, and no weak one.
+    pub(crate) fn is_only_handle(&self) -> bool {
+        let none = self.generation.load(Relaxed) << 32;
+        // While `weak` is locked, nobody makes a weak handle from another shared one.
+        if self.weak.compare_exchange(none, none | u64::from(LOCKED), Acquire, Relaxed).is_err() {
+            return false;
+        }
+        let is_only = self.strong.load(Acquire) == 1;
+        self.weak.store(none, Release);
+        is_only
+    }
+
+    /// Notes that the slot's object was pinned.
+    pub(crate) fn pin(&self) {
+        self.strong.store(PINNED, Relaxed);
+    }
+
+    /// Whether it was; it is not from now on.
+    pub(crate) fn unpin(&self) -> bool {
+        let was_pinned = self.strong.load(Relaxed) == PINNED;
+        if was_pinned {
+            self.strong.store(0, Relaxed);
+        }
+        was_pinned
+    }
+}
+
+/// What many tries to wait for another thread are, if it may never come back.
+const TRIES: usize = 1000;
+
+/// Calls `f` with the magazine of the current thread, unless it has none, or they are out of use.
+///
+/// # Safety
+///
+/// The core lives until `f` has been called; when this returns, it may be gone.
+#[inline]
+unsafe fn section<R>(head: NonNull<Head>, thread: &'static Thread, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
+    thread.enter();
+    // SAFETY: the caller says so.
+    let core = unsafe { head.as_ref() };
+    let result = match core.magazines.get(thread.place) {
+        // Pairs with the end of `out_of_use`: what was done with the magazine meanwhile is seen.
+        Some(magazine) if core.direct.load(Acquire) == 0 => Some(f(magazine)),
+        _ => None,
+    };
+    thread.leave();
+    result
+}
+
+/// Puts a slot that no handle owns into the thread's magazine, if that is possible.
+///
+/// # Safety
+///
+/// The slot is an occupied one of the core, which may be gone when this returns `true`.
+#[inline]
+unsafe fn push(head: NonNull<Head>, slot: NonNull<u8>) -> bool {
+    let Some(thread) = thread::current() else { return false };
+    // SAFETY: a core lives as long as a slot of it is occupied, which this one is until it is pushed.
+    unsafe { section(head, thread, |magazine| magazine.push(slot)) == Some(true) }
+}
+
+impl Head {
+    #[inline]
+    fn pop(&self) -> Option<NonNull<u8>> {
+        let thread = thread::current()?;
+        // SAFETY: the core lives as long as the reference.
+        unsafe { section(NonNull::from(self), thread, Magazine::pop) }?
+    }
+
+    /// Puts the magazines out of use until the guard is dropped.
+    fn out_of_use(&self) -> Defer<impl FnMut()> {
+        self.direct.fetch_add(1, SeqCst);
+        thread::heavy_fence();
+        Defer(|| {
+            self.direct.fetch_sub(1, AcqRel);
+        })
+    }
+
+    /// Announces that slots are on their way between a magazine and the depot, until the guard is dropped.
+    fn transfer(&self) -> Defer<impl FnMut()> {
+        self.transfers.begun.fetch_add(1, SeqCst);
+        Defer(|| {
+            self.transfers.ended.fetch_add(1, SeqCst);
+        })
+    }
+}
+
+/// Ends the use of a slot: hook, then reset or destructor, then the slot is vacant.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot of a shared core, and is not used afterwards.
+#[inline]
+pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
+    // SAFETY: the caller says so.
+    let Location { head, core, slot, .. } = unsafe { Location::of(value) };
+    if !core.plain.load(Relaxed) || is_fat::<T>() {
+        // The core knows what was put into the slot, also if the handle was converted since.
+        // SAFETY: the slot is occupied, and the core's operations are for its own types.
+        return unsafe { (core.operations.release)(head, slot) };
+    }
+    // Each step happens even if the one before it unwinds.
+    // SAFETY: the slot is occupied, and when this runs, its object is gone.
+    let vacate = Defer(|| unsafe { vacate(head, slot) });
+    // SAFETY: the value is initialized and not used afterwards.
+    let destroy = Defer(move || unsafe { value.drop_in_place() });
+    // SAFETY: the value is initialized, and nobody else uses it.
+    unsafe { value.as_mut() }.release_hook(Internal(()));
+    drop(destroy);
+    drop(vacate);
+}
+
+/// Makes a slot vacant whose object is gone.
+///
+/// # Safety
+///
+/// The slot is an occupied one of the core, which no handle owns any more.
+#[inline]
+pub(crate) unsafe fn vacate(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: a core lives as long as a slot of it is occupied.
+    let core = unsafe { head.as_ref() };
+    // SAFETY: the caller says so.
+    if core.keeps || !unsafe { push(head, slot) } {
+        // SAFETY: the slot is still occupied, and the core's operations are for its own types.
+        unsafe { (core.operations.vacate)(head, slot) };
+    }
+}
+
+/// Index of an occupied slot.
+///
+/// # Safety
+///
+/// `value` is in an occupied slot of a shared core.
+pub(crate) unsafe fn index<T: ?Sized>(value: NonNull<T>) -> usize {
+    // SAFETY: the caller says so.
+    unsafe { Location::of(value) }.index()
+}
+
+/// Whether a value is in an occupied slot. Not known, because the slots in magazines are not noted anywhere else.
+pub(crate) unsafe fn is_occupied<T: ?Sized>(_: NonNull<T>) -> bool {
+    true
+}
+
+/// What the address of a value in an occupied slot leads to.
+pub(crate) struct Location<'core> {
+    pub(crate) header: NonNull<Header>,
+    pub(crate) head: NonNull<Head>,
+    core: &'core Head,
+    /// The slot with the provenance of its chunk: that of the value may end with the value.
+    pub(crate) slot: NonNull<u8>,
+}
+
+impl<'core> Location<'core> {
+    /// # Safety
+    ///
+    /// `value` is in an occupied slot of a shared core, which stays occupied as long as the result is used.
+    #[inline]
+    pub(crate) unsafe fn of<T: ?Sized>(value: NonNull<T>) -> Self {
+        // SAFETY: the caller says so.
+        let header = unsafe { Header::of(value) };
+        // SAFETY: the header of an occupied slot is initialized, and changed through atomics only.
+        let head = unsafe { header.as_ref() }.head.cast::<Head>();
+        // SAFETY: the core of an occupied slot is alive, and changed through atomics only.
+        let core = unsafe { head.as_ref() };
+        Self { header, head, core, slot: header.cast::<u8>().with_addr(value.addr()) }
+    }
+
+    /// Position of the slot in its chunk.
+    fn position(&self) -> usize {
+        // SAFETY: as in `of`.
+        self.core.geometry.position(unsafe { self.header.as_ref() }, self.slot.addr().get())
+    }
+
+    /// Index of the slot.
+    fn index(&self) -> usize {
+        // SAFETY: as in `of`.
+        unsafe { self.header.as_ref() }.first_index + self.position()
+    }
+
+    /// The counts of the slot, if its chunk has a table of them.
+    pub(crate) fn counts(&self) -> Option<&'core Counts> {
+        // SAFETY: as in `of`.
+        let table = NonNull::new(unsafe { self.header.as_ref() }.shares())?;
+        // SAFETY: the table has an entry for each slot of the chunk.
+        let counts = unsafe { table.cast::<Counts>().add(self.position()) };
+        // SAFETY: the table was zeroed, which is valid for counts; they are changed through atomics only.
+        Some(unsafe { counts.as_ref() })
+    }
+
+    /// The counts of the slot, in a table that is made for its chunk if there is none.
+    pub(crate) fn counts_or_make(&self) -> Result<&'core Counts> {
+        loop {
+            if let Some(counts) = self.counts() {
+                return Ok(counts);
+            }
+            // SAFETY: as in `of`.
+            let header = unsafe { self.header.as_ref() };
+            // SAFETY: the core's operations are for its own types.
+            unsafe { (self.core.operations.make_counts)(self.head, header) }?;
+        }
+    }
+
+    /// Takes another vacant slot of the same pool, without an object.
+    pub(crate) fn take_another(&self) -> Result<NonNull<u8>> {
+        // SAFETY: the core's operations are for its own types.
+        unsafe { (self.core.operations.take)(self.head) }
+    }
+
+    /// From now on, a release asks whether the value was pinned.
+    pub(crate) fn not_plain(&self) {
+        self.core.plain.store(false, Relaxed);
+    }
+}
+
+impl Head {
+    /// Counts a pool or a weak handle. The caller has a pool, a weak handle, or a handle.
+    pub(crate) fn retain(&self) {
+        if self.pools.fetch_add(1, AcqRel) == 0 {
+            // A weak handle, made from a handle that has outlived its pool.
+            self.remaining.fetch_add(1, AcqRel);
+        }
+    }
+
+    /// Whether the pool is gone, so that nobody needs vacant slots.
+    fn is_orphaned(&self) -> bool {
+        self.orphaned.load(SeqCst)
+    }
+}
+
+/// Ends the use of a core by a pool or a weak handle. With the last one, the core is freed, or waits for
+/// the last handle.
+///
+/// # Safety
+///
+/// [`Head::retain`] counted it, or it is the first pool.
+pub(crate) unsafe fn let_go(head: NonNull<Head>) {
+    // SAFETY: the core lives as long as it is used by a pool or weak handle.
+    let core = unsafe { head.as_ref() };
+    if core.pools.fetch_sub(1, AcqRel) > 1 {
+        return;
+    }
+    let change = if core.orphaned.swap(true, SeqCst) {
+        -1
+    } else {
+        // SAFETY: the core's operations are for its own types.
+        unsafe { (core.operations.orphan)(head) as isize - UNKNOWN }
+    };
+    // SAFETY: what was counted is gone.
+    unsafe { change_remaining(head, change) };
+}
+
+/// Counts what keeps an orphaned core; frees it if nothing does.
+///
+/// # Safety
+///
+/// What is counted off kept the core until now, and does not use it any more.
+unsafe fn change_remaining(head: NonNull<Head>, change: isize) {
+    // SAFETY: the core lives until this has changed the count.
+    let core = unsafe { head.as_ref() };
+    let free = core.operations.free;
+    if core.remaining.fetch_add(change, AcqRel) + change == 0 {
+        // SAFETY: nothing uses the core any more, and its operations are for its own types.
+        unsafe { free(head) };
+    }
+}
+
+/// More handles than there can be: how many remain before that is known.
+const UNKNOWN: isize = isize::MAX / 2;
+
+impl<T: Poolable, D: Depot<T>> Shared<T, D> {
+    const OPERATIONS: Operations = Operations {
+        release: release_slot::<T, D>,
+        vacate: vacate_slot::<T, D>,
+        take: take_slot::<T, D>,
+        make_counts: make_counts::<T, D>,
+        free: free_core::<T, D>,
+        orphan: orphan::<T, D>,
+    };
+
+    pub(crate) fn depot(&self) -> &D {
+        &self.depot
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.depot.capacity()
+    }
+
+    /// Vacant slots; exact if no other thread uses the pool.
+    pub(crate) fn available(&self) -> usize {
+        let in_magazines: usize = self.head.magazines.iter().map(Magazine::len).sum();
+        (self.depot.vacant() + in_magazines).min(self.capacity())
+    }
+
+    /// Takes a vacant slot without an object.
+    #[inline]
+    pub(crate) fn vacancy(&self) -> Result<SharedVacancy<'_, T, D>> {
+        if !self.head.keeps {
+            if let Some(slot) = self.head.pop() {
+                return Ok(SharedVacancy { core: self, slot: slot.cast(), has_object: false });
+            }
+        }
+        self.vacancy_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn vacancy_slowly(&self) -> Result<SharedVacancy<'_, T, D>> {
+        let mut vacancy = self.vacancy_of(self.take(false)?);
+        vacancy.clear();
+        Ok(vacancy)
+    }
+
+    fn vacancy_of(&self, (slot, has_object): Taken) -> SharedVacancy<'_, T, D> {
+        SharedVacancy { core: self, slot: slot.cast(), has_object }
+    }
+
+    /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
+    #[inline]
+    pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
+        if !self.head.keeps {
+            return Err(Error::NO_INITIALIZER);
+        }
+        let taken = match self.head.pop() {
+            Some(slot) => (slot, true),
+            None => self.take(true)?,
+        };
+        self.ready(self.vacancy_of(taken))
+    }
+
+    /// Makes the object in a slot that was taken for one, if there is none yet.
+    pub(crate) fn ready(&self, mut vacancy: SharedVacancy<'_, T, D>) -> Result<NonNull<T>> {
+        if !vacancy.has_object {
+            let Some(maker) = self.depot.maker() else { return Err(Error::NO_INITIALIZER) };
+            vacancy.slot().write((maker.initializer)());
+        }
+        // SAFETY: the slot holds an object.
+        Ok(unsafe { vacancy.occupied() })
+    }
+
+    /// Takes a vacant slot, when the thread's magazine has none: preferably with an object, or without.
+    #[cold]
+    #[inline(never)]
+    fn take(&self, with_object: bool) -> Result<Taken> {
+        // For pools that keep objects, magazines are only good for those.
+        let from_magazines = with_object == self.head.keeps;
+        loop {
+            self.may_take()?;
+            if let Some(taken) = self.take_from_depot(from_magazines, with_object) {
+                return Ok(taken);
+            }
+            if self.steal(1) {
+                continue;
+            }
+            self.depot.grow(1)?;
+            self.fill_if_eager();
+        }
+    }
+
+    fn may_take(&self) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        if self.head.line.waiting() > 0 {
+            // Those who wait come first.
+            let capacity = self.capacity();
+            return Err(Error::PoolExhausted { capacity, allocated: capacity });
+        }
+        Ok(())
+    }
+
+    fn take_from_depot(&self, refill: bool, with_object: bool) -> Option<Taken> {
+        if self.depot.vacant() == 0 {
+            return None;
+        }
+        if refill {
+            if let Some(slot) = self.refill() {
+                return Some((slot, with_object));
+            }
+            if !self.head.keeps {
+                return None;
+            }
+            // Rather an object that another thread keeps than a new one.
+            if self.head.magazines.iter().any(|magazine| magazine.len() > 0) && self.steal(1) {
+                if let Some(slot) = self.refill() {
+                    return Some((slot, with_object));
+                }
+            }
+        }
+        let _transfer = self.head.transfer();
+        self.depot.take_one(with_object)
+    }
+
+    /// Takes slots out of the depot: the first is returned, the others go to the thread's magazine.
+    fn refill(&self) -> Option<NonNull<u8>> {
+        let mut batch = Batch::default();
+        let share = self.share();
+        let wakers = {
+            let _transfer = self.head.transfer();
+            self.depot.take(&mut batch, share.max(1));
+            let rest = batch.slots().get(1..).unwrap_or_default();
+            let stored = self.with_magazine(|magazine| magazine.refill(rest, 2 * share));
+            let rejected = stored.as_ref().map_or(rest, Batch::slots);
+            self.give_to_depot(rejected, self.head.keeps)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        batch.slots().first().copied()
+    }
+
+    /// Slots that a thread may take out of the depot at once: few if there are few for many.
+    fn share(&self) -> usize {
+        let threads = self.head.magazines.count().max(1);
+        if self.head.direct.load(Relaxed) > 0 { 0 } else { (self.depot.vacant() / (4 * threads)).min(BATCH) }
+    }
+
+    /// Calls `f` with the thread's magazine, made if need be.
+    fn with_magazine<R>(&self, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
+        let thread = thread::registered()?;
+        self.head.magazines.get_or_make(thread)?;
+        // SAFETY: the core lives as long as the reference.
+        unsafe { section(NonNull::from(&self.head), thread, f) }
+    }
+
+    /// Makes a slot vacant that no handle owns, with an object that the pool keeps, or without.
+    ///
+    /// # Safety
+    ///
+    /// The slot is an occupied one of the core, which may be gone when this returns.
+    #[cold]
+    #[inline(never)]
+    unsafe fn give(core: NonNull<Self>, slot: NonNull<u8>, has_object: bool) {
+        // SAFETY: the core lives as long as the slot is occupied, and as the transfer goes on.
+        let this = unsafe { core.as_ref() };
+        let transfer = this.head.transfer();
+        if this.head.is_orphaned() {
+            drop(transfer);
+            // SAFETY: the slot is the last use of the core.
+            let _let_go = Defer(move || unsafe { change_remaining(core.cast(), -1) });
+            if has_object {
+                // SAFETY: the slot holds an object that nobody uses any more.
+                unsafe { slot.cast::<T>().drop_in_place() };
+            }
+            return;
+        }
+        let wakers = this.give_in_transfer(slot, has_object);
+        drop(transfer);
+        // User code, which may use the pool.
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn give_in_transfer(&self, slot: NonNull<u8>, has_object: bool) -> Vec<Waker> {
+        if has_object != self.head.keeps {
+            return self.give_to_depot(&[slot], has_object);
+        }
+        let limit = 2 * self.share();
+        match self.with_magazine(|magazine| magazine.push_or_spill(slot, limit)) {
+            Some(spilled) => self.give_to_depot(spilled.slots(), has_object),
+            None => self.give_to_depot(&[slot], has_object),
+        }
+    }
+
+    /// Gives slots to the depot, or those who wait. Returns who is to be woken.
+    fn give_to_depot(&self, slots: &[NonNull<u8>], with_objects: bool) -> Vec<Waker> {
+        if slots.is_empty() {
+            return Vec::new();
+        }
+        self.depot.give(slots, with_objects);
+        self.serve()
+    }
+
+    fn serve(&self) -> Vec<Waker> {
+        self.head.line.serve(|with_object| self.depot.take_one(with_object))
+    }
+
+    /// Brings the slots in all magazines back to the depot, if fewer than are needed are there. `false` if
+    /// fewer are vacant.
+    fn steal(&self, needed: usize) -> bool {
+        let mut tries = 0;
+        loop {
+            let ended = self.head.transfers.ended.load(SeqCst);
+            let begun = self.head.transfers.begun.load(SeqCst);
+            let vacant_in_magazines = self.head.magazines.iter().any(|magazine| magazine.len() > 0);
+            if vacant_in_magazines {
+                let _out_of_use = self.head.out_of_use();
+                self.flush_all();
+            }
+            if self.depot.vacant() >= needed {
+                return true;
+            }
+            let quiet = begun == ended && self.head.transfers.begun.load(SeqCst) == begun;
+            if quiet && !vacant_in_magazines {
+                return false;
+            }
+            tries += 1;
+            if !D::WAITS && tries > TRIES {
+                return false;
+            }
+            yield_now();
+        }
+    }
+
+    /// Brings the slots in all magazines, which are out of use, to the depot. Without `WAITS`, leaves those out
+    /// whose threads are stopped while they use them.
+    fn flush_all(&self) {
+        for magazine in self.head.magazines.iter() {
+            let Some(owner) = magazine.owner() else { continue };
+            if magazine.len() == 0 && !owner.is_busy() && !magazine.claimed.load(Acquire) {
+                continue;
+            }
+            // Pairs with the end of the other thread's claim.
+            if !wait_until::<T, D>(|| !magazine.claimed.swap(true, Acquire)) {
+                continue;
+            }
+            if wait_until::<T, D>(|| !owner.is_busy()) {
+                self.flush(magazine);
+            }
+            magazine.claimed.store(false, Release);
+        }
+    }
+
+    fn flush(&self, magazine: &Magazine) {
+        let _transfer = self.head.transfer();
+        loop {
+            let batch = magazine.drain();
+            if batch.slots().is_empty() {
+                break;
+            }
+            self.depot.give(batch.slots(), self.head.keeps);
+        }
+    }
+
+    /// Brings the slots in the current thread's magazine to the depot.
+    pub(crate) fn flush_thread(&self) {
+        let wakers = {
+            let _transfer = self.head.transfer();
+            while let Some(batch) = self.with_magazine(Magazine::drain) {
+                if batch.slots().is_empty() {
+                    break;
+                }
+                self.depot.give(batch.slots(), self.head.keeps);
+            }
+            self.serve()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Brings the slots in all magazines to the depot.
+    pub(crate) fn flush_threads(&self) {
+        let wakers = {
+            let _out_of_use = self.head.out_of_use();
+            self.flush_all();
+            self.serve()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes vacant slots: all or none. They may hold objects that were kept.
+    pub(crate) fn vacancies(&self, wanted: usize) -> Result<Vec<SharedVacancy<'_, T, D>>> {
+        let (mut slots, mut vacancies) = (Vec::new(), Vec::new());
+        let out_of_memory = |_| Error::OutOfMemory { bytes: wanted.saturating_mul(size_of::<Taken>()) };
+        vacancies.try_reserve_exact(wanted).map_err(out_of_memory)?;
+        slots.try_reserve_exact(wanted).map_err(out_of_memory)?;
+        loop {
+            self.may_take()?;
+            let transfer = self.head.transfer();
+            if self.depot.take_all(wanted, &mut slots) {
+                vacancies.extend(slots.into_iter().map(|taken| self.vacancy_of(taken)));
+                return Ok(vacancies);
+            }
+            drop(transfer);
+            if !self.steal(wanted) {
+                self.depot.grow(wanted)?;
+                self.fill_if_eager();
+            }
+        }
+    }
+
+    /// Makes objects in all vacant slots without one, if the configuration asks for that when slots are new.
+    pub(crate) fn fill_if_eager(&self) {
+        if self.depot.maker().is_some_and(|maker| maker.eager) {
+            self.fill();
+        }
+    }
+
+    /// Makes objects in all vacant slots without one. While one is made, its slot counts as occupied.
+    fn fill(&self) {
+        let Some(maker) = self.depot.maker() else { return };
+        loop {
+            let transfer = self.head.transfer();
+            let Some(slot) = self.depot.take_empty() else { break };
+            drop(transfer);
+            let mut vacancy = self.vacancy_of((slot, false));
+            vacancy.slot().write((maker.initializer)());
+            vacancy.has_object = true;
+        }
+    }
+
+    /// Hands out nothing any more. All who wait are told.
+    pub(crate) fn close(&self) {
+        if !self.head.closed.swap(true, SeqCst) {
+            mem::forget(self.head.out_of_use());
+            self.flush_all();
+        }
+        self.head.line.dismiss().into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head.closed.load(SeqCst)
+    }
+
+    /// Puts the magazines out of use for ever, and waits until no thread uses one. Returns how many slots
+    /// are occupied.
+    fn orphan(&self) -> usize {
+        mem::forget(self.head.out_of_use());
+        loop {
+            self.flush_all();
+            let ended = self.head.transfers.ended.load(SeqCst);
+            let in_use = |magazine: &Magazine| magazine.len() > 0 || magazine.owner().is_some_and(Thread::is_busy);
+            if !self.head.magazines.iter().any(in_use) && self.head.transfers.begun.load(SeqCst) == ended {
+                return self.depot.capacity() - self.depot.vacant();
+            }
+            yield_now();
+        }
+    }
+}
+
+/// Waits for another thread; for one that may never come back, only for a while. Returns whether it came.
+fn wait_until<T, D: Depot<T>>(mut come: impl FnMut() -> bool) -> bool {
+    let mut tries = 0;
+    while !come() {
+        tries += 1;
+        if !D::WAITS && tries > TRIES {
+            return false;
+        }
+        yield_now();
+    }
+    true
+}
+
+/// A slot that was taken and has no value yet, or still an object that was kept. Dropped, it is vacant again.
+#[must_use]
+pub(crate) struct SharedVacancy<'core, T: Poolable, D: Depot<T>> {
+    core: &'core Shared<T, D>,
+    slot: NonNull<T>,
+    has_object: bool,
+}
+
+impl<T: Poolable, D: Depot<T>> SharedVacancy<'_, T, D> {
+    /// The slot, to be written to.
+    #[inline]
+    pub(crate) fn slot(&mut self) -> &mut MaybeUninit<T> {
+        // SAFETY: the slot is valid for a `T`, and nobody but `self` knows of it.
+        unsafe { self.slot.cast::<MaybeUninit<T>>().as_mut() }
+    }
+
+    /// Destroys the object that was kept in the slot, if there is one.
+    pub(crate) fn clear(&mut self) {
+        if mem::take(&mut self.has_object) {
+            // SAFETY: the slot holds an object, of which nobody else knows.
+            unsafe { self.slot.drop_in_place() };
+        }
+    }
+
+    /// Puts an object into the slot, which holds none, and calls its hook.
+    #[inline]
+    pub(crate) fn fill(mut self, value: T) -> NonNull<T> {
+        self.slot().write(value);
+        // SAFETY: the slot holds an object.
+        unsafe { self.occupied() }
+    }
+
+    /// Calls the hook of the object in the slot, which is the caller's from now on.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds an object.
+    #[inline]
+    pub(crate) unsafe fn occupied(mut self) -> NonNull<T> {
+        self.has_object = false;
+        let mut slot = self.slot;
+        // SAFETY: the object is nobody else's.
+        let destroy = Defer(move || unsafe { slot.drop_in_place() });
+        // SAFETY: the caller says that the object is there, and it is nobody else's.
+        unsafe { slot.as_mut() }.on_acquire();
+        mem::forget(destroy);
+        mem::forget(self);
+        slot
+    }
+}
+
+impl<T: Poolable, D: Depot<T>> Drop for SharedVacancy<'_, T, D> {
+    fn drop(&mut self) {
+        // SAFETY: the slot is occupied, and this is its owner.
+        unsafe { Shared::give(NonNull::from(self.core), self.slot.cast(), self.has_object) };
+    }
+}
+
+/// The typed core of a head.
+///
+/// # Safety
+///
+/// The head is that of a `Shared<T, D>`, which lives for `'a`; the first holds for all operations.
+unsafe fn typed<'a, T, D>(head: NonNull<Head>) -> &'a Shared<T, D> {
+    // SAFETY: the caller says so; a core is changed through atomics and locks only.
+    unsafe { head.cast().as_ref() }
+}
+
+/// [`Operations::release`].
+unsafe fn release_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the caller says so.
+    let core = unsafe { typed::<T, D>(head) };
+    let mut value = slot.cast::<T>();
+    // SAFETY: the slot is occupied.
+    let was_pinned = unsafe { Location::of(value) }.counts().is_some_and(Counts::unpin);
+    // What follows happens even if the hook or the reset unwinds.
+    // SAFETY: the slot is occupied, and when this runs, its object is gone.
+    let vacate = Defer(|| unsafe { vacate(head, slot) });
+    // SAFETY: the slot holds an object, which is not used afterwards.
+    let destroy = Defer(move || unsafe { value.drop_in_place() });
+    if was_pinned {
+        return;
+    }
+    // SAFETY: the slot holds an object that nobody else uses.
+    let object = unsafe { value.as_mut() };
+    object.on_release();
+    let Some(maker) = core.depot.maker() else { return };
+    if maker.reset.as_ref().is_none_or(|reset| reset(object)) {
+        mem::forget(destroy);
+        mem::forget(vacate);
+        // SAFETY: the slot is occupied, and no handle owns it any more.
+        if !unsafe { push(head, slot) } {
+            // SAFETY: the same, because it was not pushed.
+            unsafe { Shared::<T, D>::give(head.cast(), slot, true) };
+        }
+    }
+}
+
+/// [`Operations::vacate`].
+unsafe fn vacate_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the caller says so.
+    unsafe { Shared::<T, D>::give(head.cast(), slot, false) };
+}
+
+/// [`Operations::take`].
+unsafe fn take_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>) -> Result<NonNull<u8>> {
+    // SAFETY: the caller says so.
+    let vacancy = unsafe { typed::<T, D>(head) }.vacancy()?;
+    Ok(mem::ManuallyDrop::new(vacancy).slot.cast())
+}
+
+/// [`Operations::make_counts`].
+unsafe fn make_counts<T: Poolable, D: Depot<T>>(head: NonNull<Head>, header: &Header) -> Result<()> {
+    // SAFETY: the caller says so.
+    unsafe { typed::<T, D>(head) }.depot.make_counts(header)
+}
+
+/// [`Operations::orphan`].
+unsafe fn orphan<T: Poolable, D: Depot<T>>(head: NonNull<Head>) -> usize {
+    // SAFETY: the caller says so.
+    unsafe { typed::<T, D>(head) }.orphan()
+}
+
+/// [`Operations::free`].
+unsafe fn free_core<T: Poolable, D: Depot<T>>(head: NonNull<Head>) {
+    let core = head.cast::<Shared<T, D>>();
+    // SAFETY: `SharedOwner::create` allocated the core with this layout.
+    let _free = Defer(move || unsafe { dealloc(core.as_ptr().cast(), Layout::new::<Shared<T, D>>()) });
+    // SAFETY: nobody uses the core any more.
+    unsafe { core.drop_in_place() };
+}
+
+/// A pool's use of a core.
+pub(crate) struct SharedOwner<T: Poolable, D: Depot<T>>(NonNull<Shared<T, D>>);
+
+// SAFETY: this is a counted reference to the core.
+unsafe impl<T: Poolable + Send, D: Depot<T> + Send + Sync> Send for SharedOwner<T, D> {}
+// SAFETY: as above.
+unsafe impl<T: Poolable + Send, D: Depot<T> + Send + Sync> Sync for SharedOwner<T, D> {}
+
+impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
+    pub(crate) fn create(config: PoolConfig<T>) -> Result<Self> {
+        let layout = Layout::new::<Shared<T, D>>();
+        // SAFETY: a core is not zero-sized.
+        let memory = unsafe { alloc(layout) };
+        let Some(core) = NonNull::new(memory.cast::<Shared<T, D>>()) else {
+            return Err(Error::OutOfMemory { bytes: layout.size() });
+        };
+        // SAFETY: the memory was allocated with this layout, and is not used if this runs.
+        let free = Defer(move || unsafe { dealloc(memory, layout) });
+        let (alignment, pre_initialize) = (config.alignment, config.pre_initialize);
+        let depot = D::create(config, core.cast())?;
+        let keeps = depot.maker().is_some();
+        let head = Head {
+            plain: AtomicBool::new(!keeps),
+            keeps,
+            direct: AtomicUsize::new(0),
+            magazines: Magazines::default(),
+            operations: const { &Shared::<T, D>::OPERATIONS },
+            geometry: Geometry::new::<T>(alignment)?,
+            pools: AtomicUsize::new(1),
+            closed: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
+            remaining: AtomicIsize::new(UNKNOWN),
+            line: Line::default(),
+            transfers: Transfers::default(),
+        };
+        mem::forget(free);
+        // SAFETY: the memory is new and fits a core.
+        unsafe { core.write(Shared { head, depot, marker: core::marker::PhantomData }) };
+        let owner = Self(core);
+        if pre_initialize || owner.depot.maker().is_some_and(|maker| maker.eager) {
+            owner.fill();
+        }
+        Ok(owner)
+    }
+
+    /// The head, as weak handles need it.
+    pub(crate) fn head(&self) -> NonNull<Head> {
+        self.0.cast()
+    }
+}
+
+impl<T: Poolable, D: Depot<T>> Deref for SharedOwner<T, D> {
+    type Target = Shared<T, D>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: the core lives as long as its owners, and is changed through atomics and locks only.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: Poolable, D: Depot<T>> Clone for SharedOwner<T, D> {
+    fn clone(&self) -> Self {
+        self.head.retain();
+        Self(self.0)
+    }
+}
+
+impl<T: Poolable, D: Depot<T>> Drop for SharedOwner<T, D> {
+    fn drop(&mut self) {
+        // SAFETY: the owner was counted.
+        unsafe { let_go(self.head()) };
+    }
+}
+
+/// A place in the line for a vacant slot. Dropped, it is left, and what was handed out is handed on.
+pub(crate) struct Waiting<'core, T: Poolable, D: Depot<T>> {
+    core: &'core Shared<T, D>,
+    ticket: u64,
+    waiter: Arc<Waiter>,
+}
+
+impl<T: Poolable, D: Depot<T>> Shared<T, D> {
+    /// Takes a slot if there is one and nobody waits for it, else a place in the line.
+    pub(crate) fn take_or_wait(&self, with_object: bool) -> Result<Result<SharedVacancy<'_, T, D>, Waiting<'_, T, D>>> {
+        let hurry = if with_object == self.head.keeps { self.head.pop() } else { None };
+        let taken = match hurry {
+            Some(slot) => Ok((slot, with_object)),
+            None => self.take(with_object),
+        };
+        match taken {
+            Ok(taken) => Ok(Ok(self.vacancy_of(taken))),
+            Err(Error::PoolExhausted { .. } | Error::MaxCapacityExceeded { .. }) => Ok(Err(self.wait(with_object))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wait(&self, with_object: bool) -> Waiting<'_, T, D> {
+        let (ticket, waiter) = self.head.line.join(with_object);
+        // As long as somebody waits, slots that are released must not disappear in magazines.
+        mem::forget(self.head.out_of_use());
+        let waiting = Waiting { core: self, ticket, waiter };
+        self.flush_all();
+        if self.head.closed.load(SeqCst) {
+            self.head.line.dismiss().into_iter().for_each(Waker::wake);
+        }
+        self.serve().into_iter().for_each(Waker::wake);
+        waiting
+    }
+}
+
+impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
+    /// Returns the slot when it is this one's turn; then not to be called again.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<SharedVacancy<'core, T, D>>> {
+        match self.waiter.poll(context.waker()) {
+            State::Waiting(_) => Poll::Pending,
+            State::Served(taken) => Poll::Ready(Ok(self.core.vacancy_of(taken))),
+            State::Closed | State::Done => Poll::Ready(Err(Error::Closed)),
+        }
+    }
+}
+
+impl<T: Poolable, D: Depot<T>> Drop for Waiting<'_, T, D> {
+    fn drop(&mut self) {
+        self.core.head.line.leave(self.ticket);
+        if let Some(taken) = self.waiter.cancel() {
+            drop(self.core.vacancy_of(taken));
+        }
+        // The line's lock was held, so somebody else may have been sent away.
+        let wakers = self.core.serve();
+        self.core.head.direct.fetch_sub(1, AcqRel);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,58 @@
+//! Atomics and locks: of `core` and `std`, or of a library that the user or a test chose.
+
+#[cfg(not(fastalloc_loom))]
+pub(crate) use core::sync::atomic;
+
+#[cfg(fastalloc_loom)]
+pub(crate) use loom::sync::atomic;
+
+#[cfg(fastalloc_loom)]
+type Lock<T> = loom::sync::Mutex<T>;
+#[cfg(all(feature = "parking_lot", not(fastalloc_loom)))]
+type Lock<T> = parking_lot::Mutex<T>;
+#[cfg(not(any(feature = "parking_lot", fastalloc_loom)))]
+type Lock<T> = std::sync::Mutex<T>;
+
+/// A lock that stays usable if its holder panics: no user code runs under it.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(Lock<T>);
+
+impl<T> Mutex<T> {
+    #[cfg(not(fastalloc_loom))]
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Lock::new(value))
+    }
+
+    #[cfg(fastalloc_loom)]
+    pub(crate) fn new(value: T) -> Self {
+        Self(Lock::new(value))
+    }
+
+    /// Calls `f` with what the lock guards, when no other thread uses it.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        #[cfg(all(feature = "parking_lot", not(fastalloc_loom)))]
+        return f(&mut self.0.lock());
+        #[cfg(not(all(feature = "parking_lot", not(fastalloc_loom))))]
+        f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Calls `f` with what the lock guards, unless another thread uses it.
+    pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        #[cfg(all(feature = "parking_lot", not(fastalloc_loom)))]
+        return self.0.try_lock().map(|mut value| f(&mut value));
+        #[cfg(not(all(feature = "parking_lot", not(fastalloc_loom))))]
+        match self.0.try_lock() {
+            Ok(mut value) => Some(f(&mut value)),
+            Err(std::sync::TryLockError::Poisoned(error)) => Some(f(&mut error.into_inner())),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Lets other threads run, while waiting for one that is in a short section.
+pub(crate) fn yield_now() {
+    #[cfg(not(fastalloc_loom))]
+    std::thread::yield_now();
+    #[cfg(fastalloc_loom)]
+    loom::thread::yield_now();
+}
