@@ -252,7 +252,9 @@ unsafe fn section<R>(head: NonNull<Head>, thread: &'static Thread, f: impl FnOnc
     thread.enter();
     // SAFETY: the caller says so.
     let core = unsafe { head.as_ref() };
-    let result = match core.magazines.get(thread.place) {
+    // SAFETY: a magazine that the thread remembers is one of the core, and lives as long.
+    let remembered = thread.magazine(head).map(|magazine| unsafe { magazine.as_ref() });
+    let result = match remembered.or_else(|| core.magazines.get(thread.place)) {
         // Pairs with the end of `out_of_use`: what was done with the magazine meanwhile is seen.
         Some(magazine) if core.direct.load(Acquire) == 0 => Some(f(magazine)),
         _ => None,
@@ -315,7 +317,7 @@ pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
     }
     // Each step happens even if the one before it unwinds.
     // SAFETY: the slot is occupied, and when this runs, its object is gone.
-    let vacate = Defer(|| unsafe { vacate(head, slot) });
+    let vacate = Defer(|| unsafe { vacate_plain(head, slot) });
     // SAFETY: the value is initialized and not used afterwards.
     let destroy = Defer(move || unsafe { value.drop_in_place() });
     // SAFETY: the value is initialized, and nobody else uses it.
@@ -333,9 +335,27 @@ pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
 pub(crate) unsafe fn vacate(head: NonNull<Head>, slot: NonNull<u8>) {
     // SAFETY: a core lives as long as a slot of it is occupied.
     let core = unsafe { head.as_ref() };
+    if core.keeps {
+        // SAFETY: the caller says so, and the core's operations are for its own types.
+        unsafe { (core.operations.vacate)(head, slot) };
+    } else {
+        // SAFETY: the caller says so.
+        unsafe { vacate_plain(head, slot) };
+    }
+}
+
+/// Makes a slot vacant whose object is gone, in a core that keeps none.
+///
+/// # Safety
+///
+/// As for [`vacate`].
+#[inline]
+unsafe fn vacate_plain(head: NonNull<Head>, slot: NonNull<u8>) {
     // SAFETY: the caller says so.
-    if core.keeps || !unsafe { push(head, slot) } {
-        // SAFETY: the slot is still occupied, and the core's operations are for its own types.
+    if !unsafe { push(head, slot) } {
+        // SAFETY: the slot is still occupied, so the core lives.
+        let core = unsafe { head.as_ref() };
+        // SAFETY: the caller says so, and the core's operations are for its own types.
         unsafe { (core.operations.vacate)(head, slot) };
     }
 }
@@ -629,7 +649,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Calls `f` with the thread's magazine, made if need be.
     fn with_magazine<R>(&self, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
         let thread = thread::registered()?;
-        self.head.magazines.get_or_make(thread)?;
+        thread.remember(NonNull::from(&self.head), self.head.magazines.get_or_make(thread)?);
         // SAFETY: the core lives as long as the reference.
         unsafe { section(NonNull::from(&self.head), thread, f) }
     }
@@ -976,6 +996,9 @@ unsafe fn orphan<T: Poolable, D: Depot<T>>(head: NonNull<Head>) -> usize {
 /// [`Operations::free`].
 unsafe fn free_core<T: Poolable, D: Depot<T>>(head: NonNull<Head>) {
     let core = head.cast::<Shared<T, D>>();
+    // SAFETY: the core still lives.
+    let magazines = unsafe { &head.as_ref().magazines };
+    magazines.iter().filter_map(Magazine::owner).for_each(|thread| thread.forget(head));
     // SAFETY: `SharedOwner::create` allocated the core with this layout.
     let _free = Defer(move || unsafe { dealloc(core.as_ptr().cast(), Layout::new::<Shared<T, D>>()) });
     // SAFETY: nobody uses the core any more.

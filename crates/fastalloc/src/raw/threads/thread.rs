@@ -1,17 +1,19 @@
 //! What pools know about a thread, and fences of which only one side costs anything.
 
 use core::cell::Cell;
+use core::ptr::{self, NonNull};
 #[cfg(not(fastalloc_loom))]
 use core::sync::atomic::compiler_fence;
 use std::boxed::Box;
 use std::thread_local;
 use std::vec::Vec;
 
-use super::magazine::Place;
+use super::Head;
+use super::magazine::{Magazine, Place};
 #[cfg(not(fastalloc_loom))]
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::sync::atomic::{AtomicBool, fence};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, fence};
 
 /// What pools know about a thread. It is never freed, but serves another thread when its own has ended:
 /// there are as many as threads have ever used shared pools at the same time.
@@ -21,13 +23,23 @@ pub(crate) struct Thread {
     busy: AtomicBool,
     /// Where the magazines of this thread are, in each pool.
     pub(super) place: Place,
+    /// The pool whose magazine was changed last other than by one slot, and the magazine: see
+    /// [`magazine`](Self::magazine).
+    head: AtomicPtr<Head>,
+    magazine: AtomicPtr<Magazine>,
     /// The thread has to fence its sections, because [`heavy_fence`] cannot do it for all.
     fences: bool,
 }
 
 impl Thread {
     fn new(number: usize) -> Option<Self> {
-        Some(Self { busy: AtomicBool::new(false), place: Place::of(number)?, fences: !membarrier::works() })
+        Some(Self {
+            busy: AtomicBool::new(false),
+            fences: !membarrier::works(),
+            head: AtomicPtr::default(),
+            magazine: AtomicPtr::default(),
+            place: Place::of(number)?,
+        })
     }
 
     /// Announces that the thread is going to use a magazine, before it looks whether it may.
@@ -46,6 +58,31 @@ impl Thread {
             return compiler_fence(SeqCst);
         }
         fence(SeqCst);
+    }
+
+    /// The thread's magazine in a pool, if it is the one that it remembers.
+    ///
+    /// Usually it is. Then the processor need not wait until the pool was found from the address of a slot,
+    /// and the magazine from the pool, before it knows where the slot is written to.
+    #[inline]
+    pub(super) fn magazine(&self, head: NonNull<Head>) -> Option<NonNull<Magazine>> {
+        if self.head.load(Relaxed) != head.as_ptr() {
+            return None;
+        }
+        NonNull::new(self.magazine.load(Relaxed))
+    }
+
+    /// Remembers a magazine of this thread.
+    pub(super) fn remember(&self, head: NonNull<Head>, magazine: &Magazine) {
+        self.magazine.store(ptr::from_ref(magazine).cast_mut(), Relaxed);
+        self.head.store(head.as_ptr(), Relaxed);
+    }
+
+    /// Forgets the magazine of a pool, which is gone. Called by any thread.
+    pub(super) fn forget(&self, head: NonNull<Head>) {
+        // Fails if the thread remembers another one meanwhile. That no later pool at the same address is mistaken
+        // for this one follows from how the thread learns of that address: after this.
+        let _ = self.head.compare_exchange(head.as_ptr(), ptr::null_mut(), Relaxed, Relaxed);
     }
 
     /// Announces that the thread does not use a magazine any more.
