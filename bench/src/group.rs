@@ -1,8 +1,15 @@
 //! The questions, and how the candidates take turns at them.
 
 use fastalloc_bench::{
-    candidate::{Candidate, InPlace, InPlaceVisitor, Kind, Visitor, visit, visit_in_place},
-    workload::{BuildInPlace, ColdRefill, FillAndDrain, RandomReplacement, Times, WarmLoop, Workload},
+    candidate::{
+        Candidate, InPlace, InPlaceVisitor, Kind, Visitor, ours,
+        shared::{self, Shared},
+        visit, visit_in_place,
+    },
+    workload::{
+        AcrossThreads, BuildInPlace, ColdRefill, FillAndDrain, RandomReplacement, SharedWarmLoop, SharedWorkload,
+        Times, TwoBatches, TwoWarmLoops, WarmLoop, Workload,
+    },
 };
 use indicatif::ProgressBar;
 
@@ -16,6 +23,10 @@ pub(crate) mod name {
     pub(crate) const COLD_REFILL: &str = "cold_refill";
     pub(crate) const COLD_REFILL_PAIR: &str = "cold_refill/pair";
     pub(crate) const IN_PLACE: &str = "in_place/4KiB";
+    pub(crate) const TWO_WARM_LOOPS: &str = "two_threads/warm_loop";
+    pub(crate) const TWO_BATCHES: &str = "two_threads/batch_64";
+    pub(crate) const ACROSS_THREADS: &str = "across_threads";
+    pub(crate) const SHARED_ALONE: &str = "shared_alone";
 }
 
 /// Returns all groups in the order of the output.
@@ -69,6 +80,30 @@ pub(crate) fn all() -> Vec<Group> {
             500,
             BuildInPlace { iterations: 2_000 },
         ),
+        Group::two_threads::<8>(
+            name::TWO_WARM_LOOPS,
+            "two threads on one pool: each allocates one object of 64 bytes, reads it, releases it",
+            300,
+            TwoWarmLoops { iterations: 5_000 },
+        ),
+        Group::two_threads::<8>(
+            name::TWO_BATCHES,
+            "two threads on one pool: each allocates 64 objects of 64 bytes, reads and releases them, the newest first",
+            300,
+            TwoBatches { batch: 64, cycles: 80 },
+        ),
+        Group::across_threads::<8>(
+            name::ACROSS_THREADS,
+            "one thread allocates objects of 64 bytes, another one reads and releases them",
+            300,
+            AcrossThreads { objects: 10_000 },
+        ),
+        Group::shared_alone::<8>(
+            name::SHARED_ALONE,
+            "one thread on a pool that others could use: allocate one object of 64 bytes, read it, release it",
+            500,
+            20_000,
+        ),
     ]
 }
 
@@ -115,6 +150,42 @@ impl Group {
         Self { name, question, left_out, rounds, entries: entries.list }
     }
 
+    fn two_threads<const WORDS: usize>(
+        name: &'static str,
+        question: &'static str,
+        rounds: usize,
+        workload: impl SharedWorkload + Copy + 'static,
+    ) -> Self {
+        let mut entries = Entries { workload, list: Vec::new() };
+        shared::visit::<WORDS>(&mut entries);
+        Self { name, question, left_out: not_shared(), rounds, entries: entries.list }
+    }
+
+    fn across_threads<const WORDS: usize>(
+        name: &'static str,
+        question: &'static str,
+        rounds: usize,
+        workload: AcrossThreads,
+    ) -> Self {
+        let mut entries = Entries { workload, list: Vec::new() };
+        shared::visit::<WORDS>(&mut entries);
+        entries.sender::<WORDS, shared::Plurality<WORDS>>();
+        Self { name, question, left_out: not_built(), rounds, entries: entries.list }
+    }
+
+    fn shared_alone<const WORDS: usize>(
+        name: &'static str,
+        question: &'static str,
+        rounds: usize,
+        iterations: usize,
+    ) -> Self {
+        let mut alone = Entries { workload: WarmLoop { iterations }, list: Vec::new() };
+        Visitor::<WORDS>::candidate::<ours::Fixed<WORDS>>(&mut alone);
+        let mut entries = Entries { workload: SharedWarmLoop { iterations }, list: alone.list };
+        shared::visit::<WORDS>(&mut entries);
+        Self { name, question, left_out: not_shared(), rounds, entries: entries.list }
+    }
+
     /// Returns how many sections [`measure`](Self::measure) will run.
     pub(crate) fn sections(&self, quick: bool) -> usize {
         self.rounds(quick) * self.entries.len()
@@ -139,8 +210,11 @@ impl Group {
         let measured = |question: String, name, time: fn(&Times) -> Option<f64>| {
             let rows = self.entries.iter().zip(&times);
             let rows = rows.filter_map(|(entry, times)| {
-                let times = times.iter().map(time).collect::<Option<Vec<f64>>>()?;
-                Some(Row { candidate: entry.candidate, kind: entry.kind, time: Summary::of(times) })
+                // Two threads of which one has to wait do not get into each other's way.
+                let calm = times.iter().filter(|times| times.calm).count();
+                let counted = times.iter().filter(|times| times.calm || calm == 0);
+                let time = Summary::of(counted.map(time).collect::<Option<Vec<f64>>>()?);
+                Some(Row { candidate: entry.candidate, kind: entry.kind, time, calm, rounds: times.len() })
             });
             Measured { name, question, rows: rows.collect() }
         };
@@ -160,6 +234,13 @@ fn not_built() -> Vec<(&'static str, &'static str)> {
     if cfg!(not(feature = "snmalloc")) {
         list.push(("Box snmalloc", "this program was built without the feature `snmalloc`"));
     }
+    list
+}
+
+/// Returns the candidates that only one thread can allocate from, after those of [`not_built`].
+fn not_shared() -> Vec<(&'static str, &'static str)> {
+    let mut list = not_built();
+    list.push(("plurality", "only one thread can allocate from its pool"));
     list
 }
 
@@ -185,6 +266,23 @@ impl<const WORDS: usize> InPlaceVisitor<WORDS> for Entries<BuildInPlace> {
     }
 }
 
+impl<const WORDS: usize, W: SharedWorkload + Copy + 'static> shared::Visitor<WORDS> for Entries<W> {
+    fn candidate<C: Shared<WORDS> + Sync>(&mut self) {
+        let workload = self.workload;
+        let section = Box::new(move || workload.section::<WORDS, C>());
+        self.list.push(Entry { candidate: C::NAME, kind: C::KIND, section });
+    }
+}
+
+impl Entries<AcrossThreads> {
+    /// Adds a candidate that only one thread can allocate from.
+    fn sender<const WORDS: usize, C: Shared<WORDS>>(&mut self) {
+        let workload = self.workload;
+        let section = Box::new(move || workload.section_of_any::<WORDS, C>());
+        self.list.push(Entry { candidate: C::NAME, kind: C::KIND, section });
+    }
+}
+
 /// The answers to one question.
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
@@ -205,9 +303,12 @@ pub(crate) struct Row {
     pub(crate) candidate: &'static str,
     pub(crate) kind: Kind,
     pub(crate) time: Summary,
+    /// How many rounds count: those in which two threads both had their cores. If there are none, all count.
+    pub(crate) calm: usize,
+    pub(crate) rounds: usize,
 }
 
-/// What is said of the times of all rounds, in nanoseconds for each operation.
+/// What is said of the times of all rounds that count, in nanoseconds for each operation.
 #[derive(Clone, Copy)]
 pub(crate) struct Summary {
     pub(crate) min: f64,

@@ -24,7 +24,24 @@ pub(crate) fn of_measured(measured: &Measured) -> String {
         );
         table.add_row(cells);
     }
-    format!("{}: {}\n{table}", measured.name, measured.question)
+    let mut text = format!("{}: {}\n{table}", measured.name, measured.question);
+    if let Some(disturbed) = disturbed(measured) {
+        text.push('\n');
+        text.push_str(&disturbed);
+    }
+    text
+}
+
+/// Says of whom some rounds do not count, because a thread had to wait for its core.
+fn disturbed(measured: &Measured) -> Option<String> {
+    let rows = measured.rows.iter().filter(|row| row.calm < row.rounds);
+    let counts: Vec<String> = rows
+        .map(|row| match row.calm {
+            0 => format!("{} none of {}, so that all count", row.candidate, row.rounds),
+            calm => format!("{} {calm} of {}", row.candidate, row.rounds),
+        })
+        .collect();
+    (!counts.is_empty()).then(|| format!("Rounds in which both threads had their cores: {}.", counts.join(", ")))
 }
 
 /// Makes a table whose first columns are text and whose other columns are figures.

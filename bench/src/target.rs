@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use comfy_table::Table;
 use fastalloc_bench::candidate::Kind;
 
 use crate::{
@@ -19,6 +20,7 @@ struct Target {
 enum Against {
     Candidate(&'static str),
     FastestHeap,
+    FastestPool,
     FastestRival,
 }
 
@@ -29,13 +31,15 @@ enum Wanted {
     Faster(f64),
 }
 
+const fn target(group: &'static str, against: Against, wanted: Wanted) -> Target {
+    Target { group, against, wanted }
+}
+
+/// Of the pools for one thread.
 const TARGETS: &[Target] = {
     use Against::{Candidate, FastestHeap, FastestRival};
     use Wanted::{AtMost, Faster};
 
-    const fn target(group: &'static str, against: Against, wanted: Wanted) -> Target {
-        Target { group, against, wanted }
-    }
     &[
         target(name::WARM_LOOP, Candidate("nexus-slab"), AtMost(1.1)),
         target(name::WARM_LOOP, FastestHeap, Faster(2.0)),
@@ -58,17 +62,42 @@ const TARGETS: &[Target] = {
     ]
 };
 
+/// Of the pools that threads share.
+const SHARED_TARGETS: &[Target] = {
+    use Against::{Candidate, FastestHeap, FastestPool};
+    use Wanted::{AtMost, Faster};
+
+    &[
+        target(name::TWO_WARM_LOOPS, FastestHeap, AtMost(1.0)),
+        target(name::TWO_WARM_LOOPS, FastestPool, Faster(6.0)),
+        target(name::TWO_BATCHES, FastestHeap, AtMost(1.0)),
+        target(name::TWO_BATCHES, FastestPool, Faster(6.0)),
+        target(name::ACROSS_THREADS, FastestHeap, Faster(1.5)),
+        target(name::ACROSS_THREADS, Candidate("fastalloc 1.5 ThreadSafe"), Faster(10.0)),
+        target(name::SHARED_ALONE, Candidate("FixedPool"), AtMost(1.8)),
+    ]
+};
+
 /// Shows each target with what was measured, by the minima and, in brackets, by the medians.
 pub(crate) fn report(results: &[Measured]) -> String {
-    let pools = ["FixedPool", "GrowingPool"];
+    let of_one_thread = rows(TARGETS, ["FixedPool", "GrowingPool"], results);
+    let shared = rows(SHARED_TARGETS, ["ThreadSafePool", "LockFreePool"], results);
+    format!(
+        "targets: how many times their time ours is (at most), or theirs ours (faster)\n\
+         {of_one_thread}\n\n\
+         targets of the pools that threads share\n{shared}"
+    )
+}
+
+fn rows(targets: &[Target], pools: [&str; 2], results: &[Measured]) -> Table {
     let mut header = ["group", "wanted", "against"].map(String::from).to_vec();
     header.extend(pools.map(|pool| pool.to_owned()));
     let mut rows = table::with_header(header, 5);
-    for target in TARGETS {
+    for target in targets {
         let measured = results.iter().find(|measured| measured.name == target.group);
         let theirs = measured.and_then(|measured| target.rival(measured));
         let against = match (&target.against, theirs) {
-            (Against::FastestHeap | Against::FastestRival, Some(row)) => {
+            (Against::FastestHeap | Against::FastestPool | Against::FastestRival, Some(row)) => {
                 format!("{}, {}", target.against, row.candidate)
             }
             _ => target.against.to_string(),
@@ -80,7 +109,7 @@ pub(crate) fn report(results: &[Measured]) -> String {
         }));
         rows.add_row(cells);
     }
-    format!("targets: how many times their time ours is (at most), or theirs ours (faster)\n{rows}")
+    rows
 }
 
 impl Target {
@@ -88,6 +117,7 @@ impl Target {
         measured.fastest(|row| match self.against {
             Against::Candidate(name) => row.candidate == name,
             Against::FastestHeap => row.kind == Kind::Heap,
+            Against::FastestPool => matches!(row.kind, Kind::Keys | Kind::Handles),
             Against::FastestRival => row.kind != Kind::Ours,
         })
     }
@@ -109,6 +139,7 @@ impl fmt::Display for Against {
         f.write_str(match self {
             Self::Candidate(name) => name,
             Self::FastestHeap => "fastest heap",
+            Self::FastestPool => "fastest pool",
             Self::FastestRival => "fastest rival",
         })
     }

@@ -4,8 +4,15 @@
 //! assertions they look at every word.
 
 use fastalloc_bench::{
-    candidate::{Candidate, InPlace, InPlaceVisitor, Visitor, visit, visit_in_place},
-    workload::{BuildInPlace, ColdRefill, FillAndDrain, RandomReplacement, WarmLoop, Workload},
+    candidate::{
+        Candidate, InPlace, InPlaceVisitor, Visitor,
+        shared::{self, Shared},
+        visit, visit_in_place,
+    },
+    workload::{
+        AcrossThreads, BuildInPlace, ColdRefill, FillAndDrain, RandomReplacement, SharedWarmLoop, SharedWorkload,
+        TwoBatches, TwoWarmLoops, WarmLoop, Workload,
+    },
 };
 
 struct Sections;
@@ -28,6 +35,16 @@ impl<const WORDS: usize> InPlaceVisitor<WORDS> for Sections {
     }
 }
 
+impl<const WORDS: usize> shared::Visitor<WORDS> for Sections {
+    fn candidate<C: Shared<WORDS> + Sync>(&mut self) {
+        println!("{}", C::NAME);
+        SharedWarmLoop { iterations: 2_000 }.section::<WORDS, C>();
+        TwoWarmLoops { iterations: 2_000 }.section::<WORDS, C>();
+        TwoBatches { batch: 64, cycles: 30 }.section::<WORDS, C>();
+        AcrossThreads { objects: 2_000 }.section::<WORDS, C>();
+    }
+}
+
 #[test]
 fn small_objects_keep_their_values() {
     visit::<1>(&mut Sections);
@@ -41,4 +58,10 @@ fn objects_of_a_cache_line_keep_their_values() {
 #[test]
 fn pages_are_built_in_place() {
     visit_in_place::<512>(&mut Sections);
+}
+
+#[test]
+fn objects_keep_their_values_on_their_way_between_threads() {
+    shared::visit::<8>(&mut Sections);
+    AcrossThreads { objects: 2_000 }.section_of_any::<8, shared::Plurality<8>>();
 }

@@ -6,8 +6,12 @@ use core::hint::black_box;
 use std::{env, process::ExitCode};
 
 use fastalloc_bench::{
-    candidate::{Candidate, Visitor, visit},
-    workload::warm_loop,
+    candidate::{
+        Candidate, Visitor,
+        shared::{self, Shared},
+        visit,
+    },
+    workload::{shared_warm_loop, warm_loop},
 };
 
 /// The words of an object.
@@ -18,7 +22,7 @@ struct Entry {
     run: fn(usize),
 }
 
-/// Every candidate, in the order of the tables.
+/// Every candidate of one thread, in the order of the tables, and our pools that threads share.
 struct Entries(Vec<Entry>);
 
 impl Visitor<WORDS> for Entries {
@@ -32,10 +36,22 @@ impl Visitor<WORDS> for Entries {
     }
 }
 
+impl shared::Visitor<WORDS> for Entries {
+    fn candidate<C: Shared<WORDS> + Sync>(&mut self) {
+        let run = |iterations| {
+            let pool = C::with_capacity(1_024);
+            black_box(&pool);
+            shared_warm_loop(&pool, iterations);
+        };
+        self.0.push(Entry { name: C::NAME, run });
+    }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let mut entries = Entries(Vec::new());
     visit(&mut entries);
+    shared::visit_ours(&mut entries);
     let Entries(entries) = entries;
     let [name, iterations] = arguments.as_slice() else {
         for entry in entries {

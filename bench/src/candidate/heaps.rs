@@ -13,7 +13,7 @@ use super::{Candidate, InPlace, Kind};
 use crate::object::Object;
 
 /// A heap that is known by its type alone.
-pub trait Heap {
+pub trait Heap: Send + Sync {
     /// As it is called in the tables.
     const NAME: &'static str;
 
@@ -69,9 +69,12 @@ pub struct HeapBox<H: Heap, T> {
     heap: PhantomData<H>,
 }
 
+// SAFETY: the box owns the object, and all heaps here free on any thread what another one allocated.
+unsafe impl<H: Heap, T: Send> Send for HeapBox<H, T> {}
+
 impl<H: Heap, T> HeapBox<H, T> {
     #[inline(always)]
-    fn new(object: T) -> Self {
+    pub(super) fn new(object: T) -> Self {
         Self::build(|slot| slot.write(object))
     }
 
@@ -112,6 +115,12 @@ impl<H: Heap, T> Drop for HeapBox<H, T> {
 /// A heap as a candidate.
 pub struct Boxed<H>(PhantomData<H>);
 
+impl<H> Default for Boxed<H> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
 impl<const WORDS: usize, H: Heap> Candidate<WORDS> for Boxed<H> {
     const NAME: &'static str = H::NAME;
     const KIND: Kind = Kind::Heap;
@@ -122,7 +131,7 @@ impl<const WORDS: usize, H: Heap> Candidate<WORDS> for Boxed<H> {
         H: 'p;
 
     fn with_capacity(_capacity: usize) -> Self {
-        Self(PhantomData)
+        Self::default()
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ pub mod handles;
 pub mod heaps;
 pub mod keys;
 pub mod ours;
+pub mod shared;
 
 use core::fmt;
 

@@ -55,6 +55,10 @@ impl Workload for ColdRefill {
         });
         let written = (self.alive + self.refilled) as u64;
         assert!(sum == written * (written - 1) / 2, "what was read was written");
-        Times { main: nanoseconds(refill, self.refilled), pair: Some(nanoseconds(release + refill, self.refilled)) }
+        Times {
+            main: nanoseconds(refill, self.refilled),
+            pair: Some(nanoseconds(release + refill, self.refilled)),
+            calm: true,
+        }
     }
 }

@@ -56,6 +56,6 @@ impl Workload for FillAndDrain {
                 duration += filled + drained;
             }
         }
-        Times { main: nanoseconds(duration, self.alive * self.cycles), pair: None }
+        Times { main: nanoseconds(duration, self.alive * self.cycles), pair: None, calm: true }
     }
 }

@@ -204,14 +204,14 @@ impl<T: Tenant> ThreadSafeHandle<T> {
     ///
     /// # Errors
     ///
-    /// As [`SharedPool::allocate`](crate::SharedPool::allocate).
+    /// As [`SharedPool::allocate`](crate::SharedPool::allocate); [`Error::Closed`] if the pool is gone.
     ///
     /// # Panics
     ///
     /// If `clone` or the hook [`Poolable::on_acquire`] does; the new slot is vacant then.
     pub fn try_clone(&self) -> Result<Self>
     where
-        T: Clone + Poolable,
+        T: Clone + Poolable + Send,
     {
         let location = self.location();
         let slot = location.take_another()?;
@@ -458,13 +458,13 @@ impl<T: ?Sized + Tenant> ThreadSafeWeakHandle<T> {
     #[must_use]
     pub fn upgrade(&self) -> Option<ThreadSafeSharedHandle<T>> {
         let strong = &self.counts().strong;
-        let mut count = strong.load(Relaxed);
+        let mut count = strong.load(Acquire);
         loop {
             if count == 0 || count >= MANY || !self.is_alive() {
                 assert!(count < MANY || !self.is_alive(), "too many handles to one value");
                 return None;
             }
-            match strong.compare_exchange_weak(count, count + 1, AcqRel, Relaxed) {
+            match strong.compare_exchange_weak(count, count + 1, AcqRel, Acquire) {
                 Ok(_) => break,
                 Err(changed) => count = changed,
             }

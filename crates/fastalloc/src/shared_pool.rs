@@ -17,8 +17,8 @@ use std::time::Instant;
 use crate::config::{GrowthStrategy, PoolConfig};
 use crate::error::{Error, Rejected, Result};
 use crate::poolable::Poolable;
-use crate::raw::Limits;
 use crate::raw::threads::{Depot, SharedOwner, SharedVacancy, Waiting};
+use crate::raw::{Defer, Limits};
 use crate::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle};
 
 /// A pool that threads share, and that may grow.
@@ -566,6 +566,7 @@ impl<T: Poolable> ThreadSafePool<T> {
         self.core.flush_threads();
         self.core.depot().reserve(additional)?;
         self.core.fill_if_eager();
+        self.core.attend();
         Ok(())
     }
 
@@ -604,6 +605,8 @@ impl<T: Poolable> ThreadSafePool<T> {
     #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim_to(&self, slots: usize) -> usize {
         self.core.flush_threads();
+        // Those who wait may have come while the pool could not grow, because memory was being given back.
+        let _attend = Defer(|| self.core.attend());
         self.core.depot().trim(slots)
     }
 }

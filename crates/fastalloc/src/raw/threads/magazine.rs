@@ -73,18 +73,29 @@ impl Magazine {
     /// Adds a slot; `false` if the magazine is as full as it may be.
     #[inline]
     pub(super) fn push(&self, slot: NonNull<u8>) -> bool {
+        let hot = self.hot.load(Relaxed);
+        if !hot.is_null() && !self.push_round(hot) {
+            return false;
+        }
+        self.hot.store(slot.as_ptr(), Relaxed);
+        true
+    }
+
+    #[inline]
+    fn push_round(&self, slot: *mut u8) -> bool {
         let len = self.len.load(Relaxed);
         if len >= self.limit.load(Relaxed) {
             return false;
         }
-        let hot = self.hot.load(Relaxed);
-        if !hot.is_null() {
-            let Some(round) = self.rounds.0.get(len) else { return false };
-            round.store(hot, Relaxed);
-            self.len.store(len + 1, Relaxed);
-        }
-        self.hot.store(slot.as_ptr(), Relaxed);
+        let Some(round) = self.rounds.0.get(len) else { return false };
+        round.store(slot, Relaxed);
+        self.len.store(len + 1, Relaxed);
         true
+    }
+
+    /// Whether the owner may add slots now, without asking how many are vacant elsewhere.
+    pub(super) fn is_open(&self) -> bool {
+        self.limit.load(Relaxed) > 0
     }
 
     /// Adds slots, the first ones on top, and sets the limit. Takes out what is beyond it.
@@ -117,7 +128,7 @@ impl Magazine {
             }
             self.len.store(len - spill, Relaxed);
         }
-        if !self.push(slot) {
+        if limit == 0 || !self.push(slot) {
             spilled.push(slot);
         }
         spilled
@@ -179,6 +190,8 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) const FIRST: Self = Self { segment: 0, offset: 0 };
+
     /// `None` for more threads than there is room for.
     pub(super) fn of(number: usize) -> Option<Self> {
         let segment = (number / FIRST + 1).ilog2() as usize;

@@ -5,7 +5,7 @@
 //! depot is empty, the magazines of the other threads are put out of use for a moment and flushed, so
 //! that a slot that anybody released is one that anybody can get.
 //!
-//! Three counts keep that exact. `direct` says that magazines are out of use, see [`Thread::enter`].
+//! Three counts keep that exact. `direct` says that magazines are out of use, see [`Magazine::enter`].
 //! `begun` and `ended` count *transfers*, in which slots are on their way between a magazine and the
 //! depot: who finds nothing in either asks whether there was one meanwhile.
 
@@ -226,7 +226,8 @@ impl Counts {
 
     /// Notes that the slot's object was pinned.
     pub(crate) fn pin(&self) {
-        self.strong.store(PINNED, Relaxed);
+        // Pairs with the load in an upgrade of an earlier tenant's weak handle, which then sees the new generation.
+        self.strong.store(PINNED, Release);
     }
 
     /// Whether it was; it is not from now on.
@@ -242,45 +243,70 @@ impl Counts {
 /// What many tries to wait for another thread are, if it may never come back.
 const TRIES: usize = 1000;
 
-/// Calls `f` with the magazine of the current thread, unless it has none, or they are out of use.
+/// Calls `f` with the magazine that the current thread remembers, if it is one of the core: the usual path.
 ///
 /// # Safety
 ///
 /// The core lives until `f` has been called; when this returns, it may be gone.
 #[inline]
-unsafe fn section<R>(head: NonNull<Head>, thread: &'static Thread, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
-    thread.enter();
-    // SAFETY: the caller says so.
-    let core = unsafe { head.as_ref() };
-    // SAFETY: a magazine that the thread remembers is one of the core, and lives as long.
-    let remembered = thread.magazine(head).map(|magazine| unsafe { magazine.as_ref() });
-    let result = match remembered.or_else(|| core.magazines.get(thread.place)) {
-        // Pairs with the end of `out_of_use`: what was done with the magazine meanwhile is seen.
-        Some(magazine) if core.direct.load(Acquire) == 0 => Some(f(magazine)),
-        _ => None,
+unsafe fn with_remembered<R>(key: *mut Head, f: impl FnOnce(&Magazine) -> Option<R>) -> Option<R> {
+    let thread = thread::current();
+    let result = match thread.enter_remembered(key) {
+        Some(magazine) => f(magazine),
+        None => None,
     };
     thread.leave();
     result
 }
 
-/// Puts a slot that no handle owns into the thread's magazine, if that is possible.
+/// Calls `f` with the magazine of a thread, the current one, unless it has none, or they are out of use.
 ///
 /// # Safety
 ///
-/// The slot is an occupied one of the core, which may be gone when this returns `true`.
+/// As for [`with_remembered`].
+unsafe fn section<R>(head: NonNull<Head>, thread: &'static Thread, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
+    // SAFETY: the caller says so.
+    let core = unsafe { head.as_ref() };
+    let magazine = core.magazines.get(thread.place)?;
+    thread.enter();
+    // Pairs with the end of `out_of_use`: what was done with the magazine meanwhile is seen.
+    let result = if core.direct.load(Acquire) == 0 {
+        let result = f(magazine);
+        if magazine.is_open() {
+            thread.remember(core.key(), magazine);
+        } else {
+            thread.forget(core.key());
+        }
+        Some(result)
+    } else {
+        None
+    };
+    thread.leave();
+    result
+}
+
+/// Puts a slot that no handle owns into the magazine that the thread remembers, if that is the core's.
+///
+/// # Safety
+///
+/// The slot is an occupied one of the core with that key, which may be gone when this returns `true`.
 #[inline]
-unsafe fn push(head: NonNull<Head>, slot: NonNull<u8>) -> bool {
-    let Some(thread) = thread::current() else { return false };
+unsafe fn push(key: *mut Head, slot: NonNull<u8>) -> bool {
     // SAFETY: a core lives as long as a slot of it is occupied, which this one is until it is pushed.
-    unsafe { section(head, thread, |magazine| magazine.push(slot)) == Some(true) }
+    unsafe { with_remembered(key, |magazine| magazine.push(slot).then_some(())) }.is_some()
 }
 
 impl Head {
+    /// Names the core, and what its magazines hold: slots without objects, or with (then it is no address).
     #[inline]
-    fn pop(&self) -> Option<NonNull<u8>> {
-        let thread = thread::current()?;
+    fn key(&self) -> *mut Self {
+        key(NonNull::from(self), self.keeps)
+    }
+
+    #[inline]
+    fn pop(&self, with_object: bool) -> Option<NonNull<u8>> {
         // SAFETY: the core lives as long as the reference.
-        unsafe { section(NonNull::from(self), thread, Magazine::pop) }?
+        unsafe { with_remembered(key(NonNull::from(self), with_object), Magazine::pop) }
     }
 
     /// Puts the magazines out of use until the guard is dropped.
@@ -299,6 +325,11 @@ impl Head {
             self.transfers.ended.fetch_add(1, SeqCst);
         })
     }
+}
+
+#[inline]
+fn key(head: NonNull<Head>, keeps: bool) -> *mut Head {
+    head.as_ptr().wrapping_byte_add(usize::from(keeps))
 }
 
 /// Ends the use of a slot: hook, then reset or destructor, then the slot is vacant.
@@ -352,7 +383,7 @@ pub(crate) unsafe fn vacate(head: NonNull<Head>, slot: NonNull<u8>) {
 #[inline]
 unsafe fn vacate_plain(head: NonNull<Head>, slot: NonNull<u8>) {
     // SAFETY: the caller says so.
-    if !unsafe { push(head, slot) } {
+    if !unsafe { push(key(head, false), slot) } {
         // SAFETY: the slot is still occupied, so the core lives.
         let core = unsafe { head.as_ref() };
         // SAFETY: the caller says so, and the core's operations are for its own types.
@@ -528,12 +559,10 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Takes a vacant slot without an object.
     #[inline]
     pub(crate) fn vacancy(&self) -> Result<SharedVacancy<'_, T, D>> {
-        if !self.head.keeps {
-            if let Some(slot) = self.head.pop() {
-                return Ok(SharedVacancy { core: self, slot: slot.cast(), has_object: false });
-            }
+        match self.head.pop(false) {
+            Some(slot) => Ok(self.vacancy_of((slot, false))),
+            None => self.vacancy_slowly(),
         }
-        self.vacancy_slowly()
     }
 
     #[cold]
@@ -544,6 +573,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         Ok(vacancy)
     }
 
+    #[inline]
     fn vacancy_of(&self, (slot, has_object): Taken) -> SharedVacancy<'_, T, D> {
         SharedVacancy { core: self, slot: slot.cast(), has_object }
     }
@@ -551,12 +581,10 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
     #[inline]
     pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
-        if !self.head.keeps {
-            return Err(Error::NO_INITIALIZER);
-        }
-        let taken = match self.head.pop() {
+        let taken = match self.head.pop(true) {
             Some(slot) => (slot, true),
-            None => self.take(true)?,
+            None if self.head.keeps => self.take(true)?,
+            None => return Err(Error::NO_INITIALIZER),
         };
         self.ready(self.vacancy_of(taken))
     }
@@ -576,10 +604,15 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     #[inline(never)]
     fn take(&self, with_object: bool) -> Result<Taken> {
         // For pools that keep objects, magazines are only good for those.
-        let from_magazines = with_object == self.head.keeps;
+        let from_magazine = with_object == self.head.keeps;
         loop {
             self.may_take()?;
-            if let Some(taken) = self.take_from_depot(from_magazines, with_object) {
+            if from_magazine {
+                if let Some(slot) = self.section(Magazine::pop).flatten() {
+                    return Ok((slot, with_object));
+                }
+            }
+            if let Some(taken) = self.take_from_depot(from_magazine, with_object)? {
                 return Ok(taken);
             }
             if self.steal(1) {
@@ -591,7 +624,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     }
 
     fn may_take(&self) -> Result<()> {
-        if self.is_closed() {
+        if self.is_closed() || self.head.is_orphaned() {
             return Err(Error::Closed);
         }
         if self.head.line.waiting() > 0 {
@@ -602,42 +635,50 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         Ok(())
     }
 
-    fn take_from_depot(&self, refill: bool, with_object: bool) -> Option<Taken> {
+    fn take_from_depot(&self, refill: bool, with_object: bool) -> Result<Option<Taken>> {
         if self.depot.vacant() == 0 {
-            return None;
+            return Ok(None);
         }
         if refill {
-            if let Some(slot) = self.refill() {
-                return Some((slot, with_object));
-            }
-            if !self.head.keeps {
-                return None;
+            if let Some(slot) = self.refill()? {
+                return Ok(Some((slot, with_object)));
             }
             // Rather an object that another thread keeps than a new one.
-            if self.head.magazines.iter().any(|magazine| magazine.len() > 0) && self.steal(1) {
-                if let Some(slot) = self.refill() {
-                    return Some((slot, with_object));
+            let others_keep = || self.head.magazines.iter().any(|magazine| magazine.len() > 0);
+            if self.head.keeps && others_keep() && self.steal(1) {
+                if let Some(slot) = self.refill()? {
+                    return Ok(Some((slot, with_object)));
                 }
             }
         }
-        let _transfer = self.head.transfer();
-        self.depot.take_one(with_object)
+        if !self.head.keeps {
+            return Ok(None);
+        }
+        let _transfer = self.transfer_out()?;
+        Ok(self.depot.take_one(with_object))
+    }
+
+    /// A transfer that takes slots out of the depot, which is possible until the core is orphaned: a handle may
+    /// have outlived the pool, and its value be cloned.
+    fn transfer_out(&self) -> Result<Defer<impl FnMut()>> {
+        let transfer = self.head.transfer();
+        // After the transfer was announced, because who orphans the core waits for it.
+        if self.head.is_orphaned() { Err(Error::Closed) } else { Ok(transfer) }
     }
 
     /// Takes slots out of the depot: the first is returned, the others go to the thread's magazine.
-    fn refill(&self) -> Option<NonNull<u8>> {
+    fn refill(&self) -> Result<Option<NonNull<u8>>> {
         let mut batch = Batch::default();
         let share = self.share();
-        let wakers = {
-            let _transfer = self.head.transfer();
-            self.depot.take(&mut batch, share.max(1));
-            let rest = batch.slots().get(1..).unwrap_or_default();
-            let stored = self.with_magazine(|magazine| magazine.refill(rest, 2 * share));
-            let rejected = stored.as_ref().map_or(rest, Batch::slots);
-            self.give_to_depot(rejected, self.head.keeps)
-        };
-        wakers.into_iter().for_each(Waker::wake);
-        batch.slots().first().copied()
+        let transfer = self.transfer_out()?;
+        self.depot.take(&mut batch, share.max(1));
+        let rest = batch.slots().get(1..).unwrap_or_default();
+        let stored = self.section_if_shared(share, |magazine| magazine.refill(rest, 2 * share));
+        let rejected = stored.as_ref().map_or(rest, Batch::slots);
+        let wakers = self.give_to_depot(rejected, self.head.keeps);
+        drop(transfer);
+        wake(&mut wakers.into_iter());
+        Ok(batch.slots().first().copied())
     }
 
     /// Slots that a thread may take out of the depot at once: few if there are few for many.
@@ -646,12 +687,18 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         if self.head.direct.load(Relaxed) > 0 { 0 } else { (self.depot.vacant() / (4 * threads)).min(BATCH) }
     }
 
-    /// Calls `f` with the thread's magazine, made if need be.
-    fn with_magazine<R>(&self, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
-        let thread = thread::registered()?;
-        thread.remember(NonNull::from(&self.head), self.head.magazines.get_or_make(thread)?);
+    /// Calls `f` with the thread's magazine, if it has one.
+    fn section<R>(&self, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
         // SAFETY: the core lives as long as the reference.
-        unsafe { section(NonNull::from(&self.head), thread, f) }
+        unsafe { section(NonNull::from(&self.head), thread::registered()?, f) }
+    }
+
+    /// Calls `f` with the thread's magazine, made if need be; unless there is nothing to be kept there.
+    fn section_if_shared<R>(&self, share: usize, f: impl FnOnce(&Magazine) -> R) -> Option<R> {
+        if share > 0 {
+            self.head.magazines.get_or_make(thread::registered()?)?;
+        }
+        self.section(f)
     }
 
     /// Makes a slot vacant that no handle owns, with an object that the pool keeps, or without.
@@ -664,6 +711,14 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     unsafe fn give(core: NonNull<Self>, slot: NonNull<u8>, has_object: bool) {
         // SAFETY: the core lives as long as the slot is occupied, and as the transfer goes on.
         let this = unsafe { core.as_ref() };
+        if has_object == this.head.keeps {
+            let push = |magazine: &Magazine| magazine.is_open() && magazine.push(slot);
+            // SAFETY: the core lives as long as the slot is occupied, which it is until it is pushed.
+            let pushed = thread::registered().and_then(|thread| unsafe { section(core.cast(), thread, push) });
+            if pushed == Some(true) {
+                return;
+            }
+        }
         let transfer = this.head.transfer();
         if this.head.is_orphaned() {
             drop(transfer);
@@ -677,16 +732,15 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         let wakers = this.give_in_transfer(slot, has_object);
         drop(transfer);
-        // User code, which may use the pool.
-        wakers.into_iter().for_each(Waker::wake);
+        wake(&mut wakers.into_iter());
     }
 
     fn give_in_transfer(&self, slot: NonNull<u8>, has_object: bool) -> Vec<Waker> {
         if has_object != self.head.keeps {
             return self.give_to_depot(&[slot], has_object);
         }
-        let limit = 2 * self.share();
-        match self.with_magazine(|magazine| magazine.push_or_spill(slot, limit)) {
+        let share = self.share();
+        match self.section_if_shared(share, |magazine| magazine.push_or_spill(slot, 2 * share)) {
             Some(spilled) => self.give_to_depot(spilled.slots(), has_object),
             None => self.give_to_depot(&[slot], has_object),
         }
@@ -715,7 +769,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             let vacant_in_magazines = self.head.magazines.iter().any(|magazine| magazine.len() > 0);
             if vacant_in_magazines {
                 let _out_of_use = self.head.out_of_use();
-                self.flush_all();
+                self.flush_full();
             }
             if self.depot.vacant() >= needed {
                 return true;
@@ -734,39 +788,56 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Brings the slots in all magazines, which are out of use, to the depot. Without `WAITS`, leaves those out
     /// whose threads are stopped while they use them.
+    fn flush_full(&self) {
+        let is_full = |magazine: &&Magazine| magazine.len() > 0;
+        self.head.magazines.iter().filter(is_full).for_each(|magazine| self.flush(magazine));
+    }
+
+    /// The same, and sees to it that no magazine is filled again as long as they are out of use.
     fn flush_all(&self) {
-        for magazine in self.head.magazines.iter() {
-            let Some(owner) = magazine.owner() else { continue };
-            if magazine.len() == 0 && !owner.is_busy() && !magazine.claimed.load(Acquire) {
-                continue;
-            }
-            // Pairs with the end of the other thread's claim.
-            if !wait_until::<T, D>(|| !magazine.claimed.swap(true, Acquire)) {
-                continue;
-            }
-            if wait_until::<T, D>(|| !owner.is_busy()) {
-                self.flush(magazine);
-            }
-            magazine.claimed.store(false, Release);
-        }
+        self.head
+            .magazines
+            .iter()
+            .filter(|magazine| self.is_in_use(magazine))
+            .for_each(|magazine| self.flush(magazine));
+    }
+
+    /// Whether there are slots in a magazine, or may be soon, although it is out of use.
+    fn is_in_use(&self, magazine: &Magazine) -> bool {
+        let may_be_filled = |owner: &Thread| owner.is_busy() || owner.remembers(self.head.key());
+        magazine.len() > 0 || magazine.claimed.load(Acquire) || magazine.owner().is_some_and(may_be_filled)
     }
 
     fn flush(&self, magazine: &Magazine) {
-        let _transfer = self.head.transfer();
-        loop {
-            let batch = magazine.drain();
-            if batch.slots().is_empty() {
-                break;
-            }
-            self.depot.give(batch.slots(), self.head.keeps);
+        let Some(owner) = magazine.owner() else { return };
+        // Pairs with the end of another thread's claim.
+        if !wait_until::<T, D>(|| !magazine.claimed.swap(true, Acquire)) {
+            return;
         }
+        let is_idle = || wait_until::<T, D>(|| !owner.is_busy());
+        // From now on the owner does not remember it again, because that is asked for in a section.
+        if is_idle() {
+            owner.forget(self.head.key());
+            thread::heavy_fence();
+            if is_idle() {
+                let _transfer = self.head.transfer();
+                loop {
+                    let batch = magazine.drain();
+                    if batch.slots().is_empty() {
+                        break;
+                    }
+                    self.depot.give(batch.slots(), self.head.keeps);
+                }
+            }
+        }
+        magazine.claimed.store(false, Release);
     }
 
     /// Brings the slots in the current thread's magazine to the depot.
     pub(crate) fn flush_thread(&self) {
         let wakers = {
             let _transfer = self.head.transfer();
-            while let Some(batch) = self.with_magazine(Magazine::drain) {
+            while let Some(batch) = self.section(Magazine::drain) {
                 if batch.slots().is_empty() {
                     break;
                 }
@@ -774,7 +845,18 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             }
             self.serve()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        wake(&mut wakers.into_iter());
+    }
+
+    /// Hands out slots to those who wait, after the pool may have become able to grow. Calls the growth function.
+    pub(crate) fn attend(&self) {
+        loop {
+            wake(&mut self.serve().into_iter());
+            if self.head.line.waiting() == 0 || self.depot.vacant() > 0 || self.depot.grow(1).is_err() {
+                break;
+            }
+            self.fill_if_eager();
+        }
     }
 
     /// Brings the slots in all magazines to the depot.
@@ -784,7 +866,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             self.flush_all();
             self.serve()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        wake(&mut wakers.into_iter());
     }
 
     /// Takes vacant slots: all or none. They may hold objects that were kept.
@@ -795,7 +877,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         slots.try_reserve_exact(wanted).map_err(out_of_memory)?;
         loop {
             self.may_take()?;
-            let transfer = self.head.transfer();
+            let transfer = self.transfer_out()?;
             if self.depot.take_all(wanted, &mut slots) {
                 vacancies.extend(slots.into_iter().map(|taken| self.vacancy_of(taken)));
                 return Ok(vacancies);
@@ -834,7 +916,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             mem::forget(self.head.out_of_use());
             self.flush_all();
         }
-        self.head.line.dismiss().into_iter().for_each(Waker::wake);
+        wake(&mut self.head.line.dismiss().into_iter());
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -848,12 +930,23 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         loop {
             self.flush_all();
             let ended = self.head.transfers.ended.load(SeqCst);
-            let in_use = |magazine: &Magazine| magazine.len() > 0 || magazine.owner().is_some_and(Thread::is_busy);
-            if !self.head.magazines.iter().any(in_use) && self.head.transfers.begun.load(SeqCst) == ended {
+            if !self.head.magazines.iter().any(|magazine| self.is_in_use(magazine))
+                && self.head.transfers.begun.load(SeqCst) == ended
+            {
                 return self.depot.capacity() - self.depot.vacant();
             }
             yield_now();
         }
+    }
+}
+
+/// Wakes all, also if one of the wakers, which are user code, unwinds. With no lock held and no transfer going
+/// on, because wakers may use the pool.
+fn wake(wakers: &mut impl Iterator<Item = Waker>) {
+    while let Some(waker) = wakers.next() {
+        let rest = Defer(|| wake(&mut *wakers));
+        waker.wake();
+        mem::forget(rest);
     }
 }
 
@@ -961,7 +1054,7 @@ unsafe fn release_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, slot: NonN
         mem::forget(destroy);
         mem::forget(vacate);
         // SAFETY: the slot is occupied, and no handle owns it any more.
-        if !unsafe { push(head, slot) } {
+        if !unsafe { push(key(head, true), slot) } {
             // SAFETY: the same, because it was not pushed.
             unsafe { Shared::<T, D>::give(head.cast(), slot, true) };
         }
@@ -996,9 +1089,6 @@ unsafe fn orphan<T: Poolable, D: Depot<T>>(head: NonNull<Head>) -> usize {
 /// [`Operations::free`].
 unsafe fn free_core<T: Poolable, D: Depot<T>>(head: NonNull<Head>) {
     let core = head.cast::<Shared<T, D>>();
-    // SAFETY: the core still lives.
-    let magazines = unsafe { &head.as_ref().magazines };
-    magazines.iter().filter_map(Magazine::owner).for_each(|thread| thread.forget(head));
     // SAFETY: `SharedOwner::create` allocated the core with this layout.
     let _free = Defer(move || unsafe { dealloc(core.as_ptr().cast(), Layout::new::<Shared<T, D>>()) });
     // SAFETY: nobody uses the core any more.
@@ -1090,8 +1180,7 @@ pub(crate) struct Waiting<'core, T: Poolable, D: Depot<T>> {
 impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Takes a slot if there is one and nobody waits for it, else a place in the line.
     pub(crate) fn take_or_wait(&self, with_object: bool) -> Result<Result<SharedVacancy<'_, T, D>, Waiting<'_, T, D>>> {
-        let hurry = if with_object == self.head.keeps { self.head.pop() } else { None };
-        let taken = match hurry {
+        let taken = match self.head.pop(with_object) {
             Some(slot) => Ok((slot, with_object)),
             None => self.take(with_object),
         };
@@ -1109,9 +1198,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let waiting = Waiting { core: self, ticket, waiter };
         self.flush_all();
         if self.head.closed.load(SeqCst) {
-            self.head.line.dismiss().into_iter().for_each(Waker::wake);
+            wake(&mut self.head.line.dismiss().into_iter());
         }
-        self.serve().into_iter().for_each(Waker::wake);
+        wake(&mut self.serve().into_iter());
         waiting
     }
 }
@@ -1136,6 +1225,6 @@ impl<T: Poolable, D: Depot<T>> Drop for Waiting<'_, T, D> {
         // The line's lock was held, so somebody else may have been sent away.
         let wakers = self.core.serve();
         self.core.head.direct.fetch_sub(1, AcqRel);
-        wakers.into_iter().for_each(Waker::wake);
+        wake(&mut wakers.into_iter());
     }
 }
