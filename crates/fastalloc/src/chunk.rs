@@ -43,6 +43,9 @@ struct Limits {
     single: usize,
 }
 
+/// What a processor moves between memory and its caches, in bytes.
+const CACHE_LINE: usize = 64;
+
 /// The alignment of chunks for objects of this size and alignment, in bytes.
 #[inline]
 pub(crate) const fn alignment(size: usize, align: usize) -> usize {
@@ -71,8 +74,12 @@ const fn slot_size(size: usize, align: usize) -> usize {
 }
 
 /// Offset of a chunk's first slot. With a large alignment, slots are at the ends of the aligned parts.
+/// Objects that fit into cache lines do not straddle them.
 #[inline]
-const fn first_slot(align: usize, chunk_align: usize) -> usize {
+const fn first_slot(stride: usize, align: usize, chunk_align: usize) -> usize {
+    let line = 1 << stride.trailing_zeros();
+    let line = if line < CACHE_LINE { line } else { CACHE_LINE };
+    let align = if align < line { line } else { align };
     size_of::<Header>().next_multiple_of(if align < chunk_align { align } else { chunk_align })
 }
 
@@ -126,7 +133,7 @@ impl Header {
     #[inline]
     pub(crate) fn natural_position(&self, address: usize, layout: Layout) -> usize {
         let (size, align) = (layout.size(), layout.align());
-        let first = first_slot(align, alignment(size, align));
+        let first = first_slot(slot_size(size, align), align, alignment(size, align));
         (address - ptr::from_ref(self).addr() - first) / slot_size(size, align)
     }
 
@@ -204,7 +211,7 @@ impl Geometry {
         let too_large = Error::OutOfMemory { bytes: usize::MAX };
         let chunk_align = const { alignment(size_of::<T>(), align_of::<T>()) };
         let stride = slot_size(size_of::<T>(), align);
-        let first = first_slot(align, chunk_align);
+        let first = first_slot(stride, align, chunk_align);
         let region_align = chunk_align.max(align);
         let per_chunk = slots_per_chunk(stride, first, chunk_align);
         let used = match per_chunk {
@@ -231,7 +238,7 @@ impl Geometry {
     /// Whether slots are as far apart as `T` alone demands.
     pub(crate) fn is_natural<T>(&self) -> bool {
         self.stride == slot_size(size_of::<T>(), align_of::<T>())
-            && self.first == first_slot(align_of::<T>(), self.chunk_align)
+            && self.first == first_slot(self.stride, align_of::<T>(), self.chunk_align)
             && self.region_align == self.chunk_align
     }
 
@@ -649,7 +656,7 @@ impl Divisor {
     /// For the chunks of values of this size and alignment.
     const fn of_slots(size: usize, align: usize) -> Self {
         let chunk_align = alignment(size, align);
-        let per_chunk = slots_per_chunk(slot_size(size, align), first_slot(align, chunk_align), chunk_align);
+        let per_chunk = slots_per_chunk(slot_size(size, align), first_slot(slot_size(size, align), align, chunk_align), chunk_align);
         // With f = ceil(2^s / d), n f / 2^s exceeds n / d by less than n d / (d 2^s) < 1 / d, because
         // n < 2^31 and 2^s >= 2^31 d: too little to reach the next integer. And n f < 2^64.
         let shift = 31 + per_chunk.next_power_of_two().ilog2();
