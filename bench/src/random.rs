@@ -1,7 +1,7 @@
 //! Random indices, the same for every candidate, at the cost of two multiplications.
 
 /// A linear congruential generator (Knuth's MMIX constants) of which the high bits are used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {

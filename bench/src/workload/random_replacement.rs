@@ -33,19 +33,9 @@ impl Workload for RandomReplacement {
         }
 
         // The sum of the tags that were read, of all objects at last.
-        let mut sum = 0_u64;
-        let mut replace = |count: usize| {
-            for _ in 0..count {
-                let fresh = pool.allocate(Object::new(opaque(next_tag)));
-                next_tag += 1;
-                let old = mem::replace(&mut handles[random.below(self.alive)], fresh);
-                sum = sum.wrapping_add(pool.read(&old));
-                pool.release(old);
-            }
-        };
-        replace(self.alive);
+        let mut sum = replace(&pool, &mut handles, &mut random, &mut next_tag, self.alive);
         let start = Instant::now();
-        replace(self.replacements);
+        sum = sum.wrapping_add(replace(&pool, &mut handles, &mut random, &mut next_tag, self.replacements));
         let duration = start.elapsed();
 
         for handle in handles {
@@ -55,4 +45,30 @@ impl Workload for RandomReplacement {
         assert!(sum == next_tag * (next_tag - 1) / 2, "what was read was written");
         Times { main: nanoseconds(duration, self.replacements), pair: None, calm: true }
     }
+}
+
+/// Replaces `count` random objects, and returns the sum of the tags of the old ones.
+///
+/// A function of its own with its state in local variables: otherwise it would depend on the size of a
+/// candidate's code whether the compiler keeps them in registers or in memory.
+#[inline(never)]
+fn replace<'p, const WORDS: usize, C: Candidate<WORDS>>(
+    pool: &'p C,
+    handles: &mut [C::Handle<'p>],
+    random: &mut Random,
+    next_tag: &mut u64,
+    count: usize,
+) -> u64 {
+    let alive = handles.len();
+    let mut state = random.clone();
+    let (mut tag, mut sum) = (*next_tag, 0_u64);
+    for _ in 0..count {
+        let fresh = pool.allocate(Object::new(opaque(tag)));
+        tag += 1;
+        let old = mem::replace(&mut handles[state.below(alive)], fresh);
+        sum = sum.wrapping_add(pool.read(&old));
+        pool.release(old);
+    }
+    (*random, *next_tag) = (state, tag);
+    sum
 }
