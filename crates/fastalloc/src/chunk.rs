@@ -195,14 +195,14 @@ pub(crate) struct Geometry {
     first: usize,
     /// Slots of a full chunk.
     per_chunk: usize,
-    /// Alignment of chunks, as [`alignment`] has it for the type.
-    chunk_align: usize,
     /// Alignment of regions.
     region_align: usize,
     /// Bytes in front of a region's first chunk.
     lead: usize,
     /// Distance from chunk to chunk in a region.
     pitch: usize,
+    /// Slots are as far apart as `T` alone demands: the arithmetic can be with constants.
+    pub(crate) natural: bool,
 }
 
 impl Geometry {
@@ -219,7 +219,11 @@ impl Geometry {
             _ => stride.checked_mul(per_chunk).and_then(|slots| slots.checked_add(first)),
         };
         let pitch = used.and_then(|used| used.checked_next_multiple_of(region_align)).ok_or(too_large)?;
-        Ok(Self { stride, first, per_chunk, chunk_align, region_align, lead: region_align - chunk_align, pitch })
+        let natural = stride == slot_size(size_of::<T>(), align_of::<T>())
+            && first == first_slot(stride, align_of::<T>(), chunk_align)
+            && region_align == chunk_align;
+        let lead = region_align - chunk_align;
+        Ok(Self { stride, first, per_chunk, region_align, lead, pitch, natural })
     }
 
     /// Slots in a region of moderate size: such regions are easily given back.
@@ -233,13 +237,6 @@ impl Geometry {
         let offset = address - ptr::from_ref(header).addr() - self.first;
         debug_assert!(offset % self.stride == 0, "{address:#x} is not the address of a slot");
         offset / self.stride
-    }
-
-    /// Whether slots are as far apart as `T` alone demands.
-    pub(crate) fn is_natural<T>(&self) -> bool {
-        self.stride == slot_size(size_of::<T>(), align_of::<T>())
-            && self.first == first_slot(self.stride, align_of::<T>(), self.chunk_align)
-            && self.region_align == self.chunk_align
     }
 
     /// Reserves memory for a region.
@@ -317,9 +314,12 @@ pub(crate) struct Chunks {
     /// its first slot, less the stride times that slot's index. Chunks get their headers in order, when
     /// a slot is used for the first time, so that memory is not touched before it is needed.
     bases: Vec<*mut u8>,
-    /// The first of them, or null. Small pools have only this one, and with a jump instead of a load
-    /// the processor knows the address of a slot earlier, so that filling such a pool is faster.
-    first_base: *mut u8,
+    /// The first of them.
+    near_base: *mut u8,
+    /// Slots that are at their index times the natural stride from `near_base`: those of the first chunk
+    /// with a header, if any. Small pools have only these, and with a jump instead of a load the processor
+    /// knows the address of a slot earlier, so that filling such a pool is faster.
+    near: usize,
     /// In the order of their indices, without gaps.
     regions: Vec<Region>,
 }
@@ -358,7 +358,8 @@ impl Chunks {
             counts: Layout::new::<Share>(),
             geometry,
             bases: Vec::new(),
-            first_base: ptr::null_mut(),
+            near_base: ptr::null_mut(),
+            near: 0,
             regions: Vec::new(),
         }
     }
@@ -440,7 +441,7 @@ impl Chunks {
         }
         self.regions.truncate(regions);
         self.bases.truncate(self.slots().div_ceil(self.geometry.per_chunk));
-        self.first_base = self.bases.first().copied().unwrap_or(ptr::null_mut());
+        self.update_near();
     }
 
     /// Gets memory for a region that has none.
@@ -529,20 +530,30 @@ impl Chunks {
         unsafe { self.at(index / per_chunk, index * stride) }
     }
 
-    /// The same as [`slot`](Self::slot), if slots are as far apart as `T` alone demands: the arithmetic
-    /// is with constants.
+    /// Whether [`near_slot`](Self::near_slot) has the address of a slot.
+    #[inline]
+    pub(crate) fn is_near(&self, index: usize) -> bool {
+        index < self.near
+    }
+
+    /// The same as [`slot`](Self::slot), if it is a near one, made for values of `T`.
+    #[inline]
+    pub(crate) fn near_slot<T>(&self, index: usize) -> NonNull<T> {
+        debug_assert!(self.is_near(index));
+        let stride = const { slot_size(size_of::<T>(), align_of::<T>()) };
+        // SAFETY: a slot is not at address 0.
+        unsafe { NonNull::new_unchecked(self.near_base.wrapping_add(index * stride).cast()) }
+    }
+
+    /// The same as [`slot`](Self::slot), if the geometry is natural: the arithmetic is with constants.
     ///
     /// # Safety
     ///
-    /// As for [`slot`](Self::slot), and [`Geometry::is_natural`].
+    /// As for [`slot`](Self::slot), and the slots were made for values of `T`.
     #[inline]
     pub(crate) unsafe fn natural_slot<T>(&mut self, index: usize) -> NonNull<T> {
         let stride = const { slot_size(size_of::<T>(), align_of::<T>()) };
         let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
-        if index < divisor.per_chunk && !self.first_base.is_null() {
-            // SAFETY: a slot is not at address 0.
-            return unsafe { NonNull::new_unchecked(self.first_base.wrapping_add(index * stride)) }.cast();
-        }
         // SAFETY: the caller says so.
         unsafe { self.at(divisor.divide(index), index * stride) }.cast()
     }
@@ -579,7 +590,12 @@ impl Chunks {
             Some(old) => *old = base,
             None => self.bases.push(base),
         }
-        self.first_base = self.bases[0];
+        self.update_near();
+    }
+
+    fn update_near(&mut self) {
+        self.near_base = self.bases.first().copied().unwrap_or(ptr::null_mut());
+        self.near = if self.geometry.natural && !self.near_base.is_null() { self.geometry.per_chunk } else { 0 };
     }
 
     /// Writes the header of a chunk, and returns its base.
@@ -656,7 +672,11 @@ impl Divisor {
     /// For the chunks of values of this size and alignment.
     const fn of_slots(size: usize, align: usize) -> Self {
         let chunk_align = alignment(size, align);
-        let per_chunk = slots_per_chunk(slot_size(size, align), first_slot(slot_size(size, align), align, chunk_align), chunk_align);
+        let per_chunk = slots_per_chunk(
+            slot_size(size, align),
+            first_slot(slot_size(size, align), align, chunk_align),
+            chunk_align,
+        );
         // With f = ceil(2^s / d), n f / 2^s exceeds n / d by less than n d / (d 2^s) < 1 / d, because
         // n < 2^31 and 2^s >= 2^31 d: too little to reach the next integer. And n f < 2^64.
         let shift = 31 + per_chunk.next_power_of_two().ilog2();

@@ -77,7 +77,8 @@ impl BitmapAllocator {
 unsafe impl Allocator for BitmapAllocator {
     const HOT_SLOT: bool = true;
 
-    #[inline]
+    /// Out of line, so that what takes the hot slot of a pool is inlined.
+    #[inline(never)]
     fn allocate(&mut self) -> Option<usize> {
         if self.vacant == 0 {
             return self.allocate_unused();

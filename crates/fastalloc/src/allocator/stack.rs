@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::hint::assert_unchecked;
 
 use super::{Allocator, debug_fmt, grown, reserve};
 #[cfg(debug_assertions)]
@@ -119,6 +120,19 @@ unsafe impl Allocator for StackAllocator {
 }
 
 impl StackAllocator {
+    /// The same as `free`, without looking whether there is room.
+    ///
+    /// # Safety
+    ///
+    /// `index` is allocated, and only allocated indices have been freed.
+    #[inline]
+    #[expect(unsafe_code, reason = "drains a pool in a tenth less time")]
+    pub(crate) unsafe fn free_unchecked(&mut self, index: usize) {
+        // SAFETY: there is room for all indices, and this one is not among the vacant ones.
+        unsafe { assert_unchecked(self.vacant.len() < self.vacant.capacity()) };
+        self.free(index);
+    }
+
     /// Out of line, which keeps callers of `allocate` small, but not cold: this is how a pool is first filled.
     #[inline(never)]
     fn allocate_unused(&mut self) -> Option<usize> {

@@ -9,7 +9,7 @@ use core::mem::{self, MaybeUninit, needs_drop};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use super::{Defer, Front, Head, Operations};
+use super::{Defer, Front, Head, NOT_PLAIN, Operations};
 use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
 use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Header, Region, Share};
@@ -109,12 +109,10 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             emptied: UnsafeCell::default(),
         });
         let geometry = Geometry::new::<T>(config.alignment)?;
-        let natural = geometry.is_natural::<T>();
+        let plain = recycler.is_none() && A::HOT_SLOT;
         let own_head = Head {
-            hot: Cell::new(ptr::null_mut()),
-            natural,
-            plain: Cell::new(recycler.is_none() && A::HOT_SLOT),
-            usual: natural && TypeId::of::<A>() == TypeId::of::<StackAllocator>(),
+            hot: Cell::new(if plain { ptr::null_mut() } else { NOT_PLAIN }),
+            usual: Cell::new(plain && geometry.natural && TypeId::of::<A>() == TypeId::of::<StackAllocator>()),
             operations: const { &Self::OPERATIONS },
             chunks: UnsafeCell::new(Chunks::new(geometry)),
             rc_handles: Cell::new(0),
@@ -157,7 +155,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         let vacant = unsafe { &*self.front.allocator.get() }.available();
         // SAFETY: no mutable reference to the list is alive.
         let emptied = self.recycler.as_ref().map_or(0, |recycler| unsafe { &*recycler.emptied.get() }.len());
-        vacant + usize::from(!self.front.head.hot.get().is_null()) + emptied
+        vacant + usize::from(self.front.head.hot.get() > NOT_PLAIN) + emptied
     }
 
     /// Memory held for slots, in bytes.
@@ -176,7 +174,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         let slot = match self.take_hot() {
             Some(slot) => slot,
             None => match self.next_if_plain() {
-                Some(slot) => slot,
+                Some(index) => self.slot(index),
                 None => return self.vacancy_slowly(),
             },
         };
@@ -186,14 +184,17 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     #[inline]
     fn take_hot(&self) -> Option<NonNull<T>> {
-        let hot = NonNull::new(self.front.head.hot.get())?;
+        let hot = self.front.head.hot.get();
+        if hot <= NOT_PLAIN {
+            return None;
+        }
         self.front.head.hot.set(ptr::null_mut());
-        Some(hot.cast())
+        NonNull::new(hot.cast())
     }
 
     #[inline]
-    fn next_if_plain(&self) -> Option<NonNull<T>> {
-        if self.front.head.plain.get() { self.next() } else { None }
+    fn next_if_plain(&self) -> Option<usize> {
+        if self.front.head.is_plain() { self.next_index() } else { None }
     }
 
     /// The path for pools that are full, keep objects, or have no hot slot.
@@ -240,10 +241,13 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     /// Takes the index that the allocator offers.
     #[inline]
-    fn next(&self) -> Option<NonNull<T>> {
+    fn next_index(&self) -> Option<usize> {
         // SAFETY: no other reference to the allocator is alive.
-        let index = unsafe { &mut *self.front.allocator.get() }.allocate()?;
-        Some(self.slot(index))
+        unsafe { &mut *self.front.allocator.get() }.allocate()
+    }
+
+    fn next(&self) -> Option<NonNull<T>> {
+        self.next_index().map(|index| self.slot(index))
     }
 
     /// Takes a vacant slot other than the hot one: preferably one with an object that was kept, or one
@@ -273,14 +277,21 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     #[inline]
     fn slot(&self, index: usize) -> NonNull<T> {
         // SAFETY: no other reference to the chunks is alive.
+        let chunks = unsafe { &*self.front.head.chunks.get() };
+        if chunks.is_near(index) { chunks.near_slot(index) } else { self.far_slot(index) }
+    }
+
+    /// Out of line, because what is here would have every allocation save registers.
+    #[inline(never)]
+    fn far_slot(&self, index: usize) -> NonNull<T> {
+        // SAFETY: no other reference to the chunks is alive.
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
-        if self.front.head.natural {
+        if !chunks.geometry().natural {
             // SAFETY: allocators offer only indices of regions in use, and those have memory.
-            unsafe { chunks.natural_slot(index) }
-        } else {
-            // SAFETY: as above.
-            unsafe { chunks.slot(index) }.cast()
+            return unsafe { chunks.slot(index) }.cast();
         }
+        // SAFETY: as above.
+        unsafe { chunks.natural_slot(index) }
     }
 
     #[inline]
@@ -299,7 +310,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Makes a slot vacant whose object is gone; or one that was taken with an object that was kept.
     #[inline]
     fn vacate(&self, slot: NonNull<T>) {
-        if self.front.head.plain.get() {
+        if self.front.head.is_plain() {
             return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast(), Layout::new::<T>());
         }
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
@@ -646,8 +657,8 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if vacant.reserve(allocator.capacity()).is_err() {
             return false;
         }
-        if let Some(hot) = NonNull::new(self.front.head.hot.replace(ptr::null_mut())) {
-            vacant.insert(self.index(hot.cast()));
+        if let Some(hot) = self.take_hot() {
+            vacant.insert(self.index(hot));
         }
         core::iter::from_fn(|| allocator.allocate()).for_each(|index| vacant.insert(index));
         if let Some(recycler) = &self.recycler {
@@ -871,10 +882,11 @@ unsafe fn pin<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<u8>)
     }
     pinned.insert(index);
     // The usual path does not ask who is pinned.
-    core.front.head.plain.set(false);
     if let Some(hot) = core.take_hot() {
         core.free(hot);
     }
+    core.front.head.hot.set(NOT_PLAIN);
+    core.front.head.usual.set(false);
 }
 
 /// Owns a core.

@@ -8,10 +8,10 @@ use alloc::rc::Rc;
 use core::alloc::Layout;
 use core::cell::{Cell, UnsafeCell};
 use core::mem;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 pub(crate) use self::local::{Limits, Local, Owner, Vacancy, trim};
-use crate::allocator::{Allocator, StackAllocator};
+use crate::allocator::StackAllocator;
 #[cfg(debug_assertions)]
 use crate::bits::Bits;
 use crate::chunk::{Chunks, Header, Share};
@@ -21,17 +21,13 @@ use crate::poolable::{Internal, Poolable, Tenant};
 /// The part of a core that does not depend on its types: what a handle finds from its address.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// The slot released last, the next to be handed out; or null. In front of the allocator, which
-    /// takes it for occupied. Always null unless `plain`.
+    /// A released slot, the next to be handed out; or null. In front of the allocator, which takes it
+    /// for occupied. Always [`NOT_PLAIN`] unless the core is plain: released values are destroyed, the
+    /// allocator lets the pool keep a hot slot, and no value was ever pinned.
     hot: Cell<*mut u8>,
-    /// Released values are destroyed, the allocator lets the pool keep a hot slot, and no value was ever
-    /// pinned.
-    plain: Cell<bool>,
-    /// The core is `natural` and starts with a `Front<StackAllocator>`: the usual case, which needs no
-    /// indirect call.
-    usual: bool,
-    /// Slots are as far apart as their type demands: the arithmetic is with constants.
-    natural: bool,
+    /// The core is plain, its geometry natural, and it starts with a `Front<StackAllocator>`: the usual
+    /// case, which needs no indirect call.
+    usual: Cell<bool>,
     operations: &'static Operations,
     pub(crate) chunks: UnsafeCell<Chunks>,
     /// `RcHandle`s, and the `Rc` of the pool that they own together.
@@ -41,6 +37,9 @@ pub(crate) struct Head {
     #[cfg(debug_assertions)]
     occupied: UnsafeCell<Bits>,
 }
+
+/// In place of a hot slot where there must be none.
+const NOT_PLAIN: *mut u8 = ptr::dangling_mut();
 
 /// How a core starts that has an allocator of type `A`.
 #[derive(Debug)]
@@ -74,6 +73,11 @@ struct Keeper {
 }
 
 impl Head {
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.hot.get() != NOT_PLAIN
+    }
+
     /// Notes that a handle owns the slot from now on.
     #[inline]
     fn occupy(&self, slot: NonNull<u8>, layout: Layout) {
@@ -112,17 +116,18 @@ impl Head {
     /// Position of a slot in its chunk.
     #[inline]
     fn position(&self, header: &Header, slot: NonNull<u8>, layout: Layout) -> usize {
-        if self.natural {
+        // SAFETY: nobody changes the chunks while a reference to the geometry is alive.
+        let geometry = unsafe { &*self.chunks.get() }.geometry();
+        if geometry.natural {
             return header.natural_position(slot.addr().get(), layout);
         }
-        // SAFETY: nobody changes the chunks while a reference to the geometry is alive.
-        unsafe { &*self.chunks.get() }.geometry().position(header, slot.addr().get())
+        geometry.position(header, slot.addr().get())
     }
 }
 
 /// What the address of a value in an occupied slot leads to.
 struct Location<'core> {
-    header: NonNull<Header>,
+    header: &'core Header,
     head: NonNull<Head>,
     /// The same as `head`.
     core: &'core Head,
@@ -138,14 +143,14 @@ impl Location<'_> {
     #[inline]
     unsafe fn of<T: ?Sized>(value: NonNull<T>) -> Self {
         // SAFETY: the caller says so.
-        let header = unsafe { Header::of(value) };
+        let chunk = unsafe { Header::of(value) };
         // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
-        let head = unsafe { header.as_ref() }.head;
+        let header = unsafe { chunk.as_ref() };
         // SAFETY: the core of an occupied slot is alive, and changed through its cells only.
-        let core = unsafe { head.as_ref() };
+        let core = unsafe { header.head.as_ref() };
         // SAFETY: the value is initialized, and the reference ends here.
         let layout = Layout::for_value(unsafe { value.as_ref() });
-        Self { header, head, core, slot: header.cast::<u8>().with_addr(value.addr()), layout }
+        Self { header, head: header.head, core, slot: chunk.cast::<u8>().with_addr(value.addr()), layout }
     }
 }
 
@@ -158,7 +163,7 @@ impl Location<'_> {
 pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied.
     let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
-    if !core.plain.get() || is_fat::<T>() {
+    if !core.is_plain() || is_fat::<T>() {
         // The core knows what was put into the slot, also if the handle was converted since.
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
         return unsafe { (core.operations.release)(head, slot) };
@@ -182,7 +187,7 @@ pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
 pub(crate) unsafe fn forget_value<T>(value: NonNull<T>) {
     // SAFETY: the caller says that the slot is occupied; what its value was does not matter here.
     let Location { head, core, slot, layout, .. } = unsafe { Location::of(value) };
-    if core.plain.get() {
+    if core.is_plain() {
         vacate(core, head, slot, layout);
     } else {
         // SAFETY: the slot is occupied, and the core's operations are for its own types.
@@ -190,21 +195,31 @@ pub(crate) unsafe fn forget_value<T>(value: NonNull<T>) {
     }
 }
 
-/// Makes a slot of a plain core vacant, which was made for values of this layout.
+/// Makes a slot vacant that was made for values of this layout, in a core that was plain when the value
+/// was released: a hook or a destructor may have pinned another value since.
 #[inline]
 fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>, layout: Layout) {
     core.unoccupy(slot, layout);
-    let Some(colder) = NonNull::new(core.hot.replace(slot.as_ptr())) else { return };
-    if core.usual {
+    let Some(hot) = NonNull::new(core.hot.get()) else { return core.hot.set(slot.as_ptr()) };
+    if core.usual.get() {
+        core.hot.set(slot.as_ptr());
         // SAFETY: `usual` says that the core starts so; it is changed through cells only.
         let front = unsafe { head.cast::<Front<StackAllocator>>().as_ref() };
-        // SAFETY: the hot slot is one of this core.
-        let header = unsafe { Header::beside(colder, layout) };
-        let index = header.first_index + header.natural_position(colder.addr().get(), layout);
+        // SAFETY: a usual core is plain, and so the hot slot is one of this core.
+        let header = unsafe { Header::beside(hot, layout) };
+        let index = header.first_index + header.natural_position(hot.addr().get(), layout);
         // SAFETY: no other reference to the allocator is alive.
-        unsafe { &mut *front.allocator.get() }.free(index);
+        let allocator = unsafe { &mut *front.allocator.get() };
+        // SAFETY: the index is that of the hot slot, which the allocator takes for occupied.
+        unsafe { allocator.free_unchecked(index) };
     } else {
-        // SAFETY: the slot was the hot one, which is occupied for the allocator.
+        let colder = if core.is_plain() {
+            core.hot.set(slot.as_ptr());
+            hot
+        } else {
+            slot
+        };
+        // SAFETY: the slot is occupied for the allocator: it was the hot one, or a handle's.
         unsafe { (core.operations.free)(head, colder) };
     }
 }
@@ -323,8 +338,6 @@ pub(crate) unsafe fn pin<T: ?Sized>(value: NonNull<T>) {
 pub(crate) unsafe fn share<'pool, T: ?Sized>(value: NonNull<T>) -> Result<&'pool Share> {
     // SAFETY: the caller says so.
     let Location { header, core, .. } = unsafe { Location::of(value) };
-    // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
-    let header = unsafe { header.as_ref() };
     // SAFETY: no other reference to the chunks is alive.
     unsafe { &mut *core.chunks.get() }.share(header)?;
     // SAFETY: the chunk has a table now.
@@ -340,8 +353,6 @@ pub(crate) unsafe fn share<'pool, T: ?Sized>(value: NonNull<T>) -> Result<&'pool
 pub(crate) unsafe fn shared<'pool, T: ?Sized>(value: NonNull<T>) -> &'pool Share {
     // SAFETY: the caller says so.
     let Location { header, core, slot, layout, .. } = unsafe { Location::of(value) };
-    // SAFETY: the header of an occupied slot is initialized, and changed through its cells only.
-    let header = unsafe { header.as_ref() };
     // SAFETY: the table has an entry for each slot of the chunk.
     let share = unsafe { header.shares().add(core.position(header, slot, layout)) };
     // SAFETY: the table was zeroed, which is valid for counts; they are changed through cells only.
