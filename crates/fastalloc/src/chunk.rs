@@ -186,6 +186,17 @@ fn base(address: usize, alignment: usize) -> usize {
     (address - 1) & !(alignment - 1)
 }
 
+/// Has a cache line brought to the cache that will be written to.
+#[inline]
+fn prefetch_to_write(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch has no effect but on time, whatever the address.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    let _ = address;
+}
+
 /// The arithmetic between indices and addresses.
 #[derive(Debug, Clone)]
 pub(crate) struct Geometry {
@@ -556,6 +567,16 @@ impl Chunks {
         let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
         // SAFETY: the caller says so.
         unsafe { self.at(divisor.divide(index), index * stride) }.cast()
+    }
+
+    /// Has the slot of an index, which need not be in use, brought to the cache.
+    #[inline]
+    pub(crate) fn prefetch<T>(&self, index: usize) {
+        let stride = const { slot_size(size_of::<T>(), align_of::<T>()) };
+        let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
+        if let Some(base) = self.bases.get(divisor.divide(index)) {
+            prefetch_to_write(base.wrapping_add(index * stride));
+        }
     }
 
     /// # Safety

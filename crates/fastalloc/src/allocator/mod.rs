@@ -89,6 +89,13 @@ pub unsafe trait Allocator: Sized + 'static {
         indices.rev().for_each(|index| self.free(index));
     }
 
+    /// An index that [`allocate`](Self::allocate) will probably return in a few calls, if it is easily
+    /// known: large pools then have its slot brought to the cache.
+    #[must_use]
+    fn upcoming(&self) -> Option<usize> {
+        None
+    }
+
     /// The number of vacant indices.
     #[must_use]
     fn available(&self) -> usize;

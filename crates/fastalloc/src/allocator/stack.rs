@@ -44,6 +44,9 @@ pub struct StackAllocator {
     allocated: Bits,
 }
 
+/// How far ahead [`StackAllocator::upcoming`] looks.
+const AHEAD: usize = 8;
+
 impl StackAllocator {
     /// Makes an allocator whose indices `0..capacity` are all vacant.
     ///
@@ -106,6 +109,12 @@ unsafe impl Allocator for StackAllocator {
         }
         self.capacity = capacity;
         Ok(())
+    }
+
+    #[inline]
+    fn upcoming(&self) -> Option<usize> {
+        let index = self.vacant.get(self.vacant.len().wrapping_sub(AHEAD))?;
+        Some(*index as usize)
     }
 
     #[inline]

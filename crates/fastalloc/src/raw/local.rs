@@ -290,6 +290,10 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             // SAFETY: allocators offer only indices of regions in use, and those have memory.
             return unsafe { chunks.slot(index) }.cast();
         }
+        // SAFETY: no mutable reference to the allocator is alive.
+        if let Some(index) = unsafe { &*self.front.allocator.get() }.upcoming() {
+            chunks.prefetch::<T>(index);
+        }
         // SAFETY: as above.
         unsafe { chunks.natural_slot(index) }
     }
