@@ -1,5 +1,7 @@
 //! The pools that threads share: one safe shell over their core.
 
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
@@ -9,8 +11,6 @@ use core::pin::Pin;
 use core::ptr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::sync::Arc;
-use std::task::Wake;
 use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -302,8 +302,11 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
         Ok(handles)
     }
 
-    /// Takes a ready object of a pool that has an initializer: one that was released before if there is
-    /// such a one, else a new one.
+    /// Takes a ready object of a pool that has an initializer: preferably one that was released before, else a
+    /// new one.
+    ///
+    /// Objects that other threads have released are used again too. Only where threads would take them from each
+    /// other time and again, and slots are vacant, a few more are made, so that each thread has some.
     ///
     /// Dropping the handle resets the object and leaves it in its slot for the next call.
     ///

@@ -12,7 +12,9 @@ use core::ptr::{self, NonNull};
 use super::{Defer, Front, Head, NOT_PLAIN, Operations};
 use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
-use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Header, Region, Share};
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+use crate::chunk::Header;
+use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Region, Share};
 use crate::config::{GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, Reset};
 use crate::error::{Error, Result};
 use crate::poolable::Poolable;
@@ -326,7 +328,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     /// Makes a slot vacant that no handle owns, with an object that the pool keeps, or without.
-    fn put(&self, slot: NonNull<T>, holds_object: bool) {
+    pub(crate) fn put(&self, slot: NonNull<T>, holds_object: bool) {
         let Some(recycler) = &self.recycler else { return self.free(slot) };
         let index = self.index(slot);
         if holds_object {
@@ -338,49 +340,6 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             // SAFETY: no other reference to the list is alive.
             unsafe { &mut *recycler.emptied.get() }.push(index as u32);
         }
-    }
-
-    /// Takes a vacant slot for a depot: preferably one with an object that was kept, or one without.
-    /// Returns whether it holds an object.
-    pub(crate) fn take_vacant(&self, with_object: bool) -> Option<(NonNull<T>, bool)> {
-        let slot = self.take(with_object)?;
-        Some((slot, self.take_kept(slot)))
-    }
-
-    /// Takes a vacant slot without an object.
-    pub(crate) fn take_empty(&self) -> Option<NonNull<T>> {
-        if let Some(slot) = self.next_emptied() {
-            return Some(slot);
-        }
-        // A stack offers the others only after those with objects.
-        let mut kept = Vec::new();
-        kept.try_reserve_exact(self.available()).ok()?;
-        while let Some((slot, has_object)) = self.take_vacant(true) {
-            if has_object {
-                kept.push(slot);
-            } else {
-                self.put(slot, false);
-                break;
-            }
-        }
-        kept.into_iter().rev().for_each(|slot| self.put(slot, true));
-        self.next_emptied()
-    }
-
-    /// How objects are made, if the pool keeps them.
-    pub(crate) fn maker(&self) -> Option<&Maker<T>> {
-        self.recycler.as_ref().map(|recycler| &recycler.maker)
-    }
-
-    /// Makes the table of counts of a chunk.
-    pub(crate) fn make_counts(&self, header: &Header) -> Result<()> {
-        // SAFETY: no mutable reference to the chunks is alive.
-        unsafe { &*self.front.head.chunks.get() }.share(header)
-    }
-
-    /// Makes a slot vacant that [`take_vacant`](Self::take_vacant) took, as a whole or without its object.
-    pub(crate) fn put_vacant(&self, slot: NonNull<T>, holds_object: bool) {
-        self.put(slot, holds_object);
     }
 
     /// Whether a slot without a handle holds an object.
@@ -684,6 +643,48 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // SAFETY: these slots hold objects that were kept, or whose handles were forgotten.
         unsafe { destroy(&mut occupied.map(|index| self.slot(index))) };
         true
+    }
+}
+
+/// For a depot.
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+impl<T: Poolable, A: Allocator> Local<T, A> {
+    /// Takes a vacant slot: preferably one with an object that was kept, or one without.
+    /// Returns whether it holds an object.
+    pub(crate) fn take_vacant(&self, with_object: bool) -> Option<(NonNull<T>, bool)> {
+        let slot = self.take(with_object)?;
+        Some((slot, self.take_kept(slot)))
+    }
+
+    /// Takes a vacant slot without an object.
+    pub(crate) fn take_empty(&self) -> Option<NonNull<T>> {
+        if let Some(slot) = self.next_emptied() {
+            return Some(slot);
+        }
+        // A stack offers the others only after those with objects.
+        let mut kept = Vec::new();
+        kept.try_reserve_exact(self.available()).ok()?;
+        while let Some((slot, has_object)) = self.take_vacant(true) {
+            if has_object {
+                kept.push(slot);
+            } else {
+                self.put(slot, false);
+                break;
+            }
+        }
+        kept.into_iter().rev().for_each(|slot| self.put(slot, true));
+        self.next_emptied()
+    }
+
+    /// How objects are made, if the pool keeps them.
+    pub(crate) fn maker(&self) -> Option<&Maker<T>> {
+        self.recycler.as_ref().map(|recycler| &recycler.maker)
+    }
+
+    /// Makes the table of counts of a chunk.
+    pub(crate) fn make_counts(&self, header: &Header) -> Result<()> {
+        // SAFETY: no mutable reference to the chunks is alive.
+        unsafe { &*self.front.head.chunks.get() }.share(header)
     }
 }
 

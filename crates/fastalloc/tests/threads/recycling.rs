@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use fastalloc::{Error, GrowthStrategy, PoolConfig, SharedPool, Sharing, ThreadSafeHandle, ThreadSafePool};
 
@@ -12,6 +12,7 @@ on_every_shared_pool! {
     object_has_one_owner_at_a_time
     objects_of_other_threads_are_used_before_new_ones_are_made
     ready_objects_need_no_initializer
+    threads_in_turn_have_an_object_each
     refused_objects_are_replaced
     values_and_objects_share_the_slots
     pinned_objects_are_not_kept
@@ -22,7 +23,7 @@ fn recycling<K: Sharing>(capacity: usize, tally: &'static Tally, refuses: bool) 
     let uses = AtomicUsize::new(1);
     let reset = move |object: &mut Tracked| {
         object.mark = 0;
-        !refuses || !uses.fetch_add(1, Relaxed).is_multiple_of(7)
+        !refuses || uses.fetch_add(1, Relaxed) % 7 != 0
     };
     build(config(capacity).reset_fn(move || tally.value(0), reset))
 }
@@ -76,13 +77,35 @@ where
     for capacity in [10, 1_000] {
         let tally = Tally::next();
         let pool = recycling::<K>(capacity, tally, false);
-        for _ in 0..5 {
+        for _ in 0..3 {
             together(1, |_| drop((0..8).map(|_| pool.acquire().unwrap()).collect::<Vec<_>>()));
             drop((0..8).map(|_| pool.acquire().unwrap()).collect::<Vec<_>>());
         }
         assert_eq!(tally.born(), 8);
         drop(pool);
         tally.assert_all_dead(8);
+    }
+}
+
+/// Rather than to take the only object from each other for ever. In a small pool threads keep nothing for themselves.
+fn threads_in_turn_have_an_object_each<K: Sharing>()
+where
+    SharedPool<Tracked, K>: Sync,
+{
+    for (capacity, objects) in [(4, 1), (1_000, 2)] {
+        let tally = Tally::next();
+        let pool = recycling::<K>(capacity, tally, false);
+        let turn = AtomicUsize::new(0);
+        together(2, |thread| {
+            for round in 0..50 {
+                while turn.load(Acquire) != 2 * round + thread {
+                    std::thread::yield_now();
+                }
+                drop(pool.acquire().unwrap());
+                turn.fetch_add(1, Release);
+            }
+        });
+        assert_eq!(tally.born(), objects);
     }
 }
 

@@ -1,10 +1,10 @@
 //! The line of those who wait for a slot: first come, first served.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::task::Waker;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::vec::Vec;
 
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};

@@ -4,10 +4,10 @@
 //! and changing does no harm, however often the slot was taken and released meanwhile: the ABA problem
 //! does not arise.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use std::boxed::Box;
-use std::vec::Vec;
 
 use super::line::Taken;
 use super::magazine::Batch;

@@ -1,8 +1,8 @@
 //! A depot behind a lock: it can grow.
 
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use std::vec::Vec;
 
 use super::line::Taken;
 use super::magazine::Batch;
@@ -100,7 +100,7 @@ impl<T: Poolable> Depot<T> for Locked<T> {
             while batch.slots().len() < wanted {
                 match core.take_vacant(with_object) {
                     Some((slot, has_object)) if has_object == with_object => batch.push(slot.cast()),
-                    Some((slot, has_object)) => return core.put_vacant(slot, has_object),
+                    Some((slot, has_object)) => return core.put(slot, has_object),
                     None => return,
                 }
             }
@@ -130,7 +130,7 @@ impl<T: Poolable> Depot<T> for Locked<T> {
     fn give(&self, slots: &[NonNull<u8>], with_object: bool) {
         self.with(|core| {
             for slot in slots {
-                core.put_vacant(slot.cast(), with_object);
+                core.put(slot.cast(), with_object);
             }
         });
     }

@@ -3,9 +3,9 @@
 //! After Bonwick and Adams, "Magazines and Vmem: Extending the Slab Allocator to Many CPUs and Arbitrary
 //! Resources", USENIX 2001.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ptr::{self, NonNull};
-use std::boxed::Box;
-use std::vec::Vec;
 
 use super::thread::Thread;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -253,8 +253,12 @@ impl Magazines {
         self.segments.iter().enumerate().flat_map(|(segment, first)| {
             let first = first.load(Acquire);
             let len = if first.is_null() { 0 } else { FIRST << segment };
-            // SAFETY: a segment that is there has this many magazines, which stay in place until the pool is gone.
-            (0..len).map(move |index| unsafe { &*first.add(index) })
+            (0..len).map(move |index| {
+                // SAFETY: a segment that is there has this many magazines.
+                let magazine = unsafe { first.add(index) };
+                // SAFETY: they stay in place until the pool is gone, and change through atomics only.
+                unsafe { &*magazine }
+            })
         })
     }
 }

@@ -16,14 +16,14 @@ mod locked;
 mod magazine;
 mod thread;
 
+use alloc::alloc::{alloc, dealloc};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::mem::{self, MaybeUninit};
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
-use std::alloc::{alloc, dealloc};
-use std::sync::Arc;
-use std::vec::Vec;
 
 use self::line::{Line, State, Taken, Waiter};
 #[cfg(feature = "lock-free")]
@@ -114,6 +114,8 @@ pub(crate) struct Head {
 struct Transfers {
     begun: AtomicUsize,
     ended: AtomicUsize,
+    /// How often a thread took what others kept because it wanted an object.
+    thefts: AtomicUsize,
 }
 
 /// What a core does for handles that do not know its types.
@@ -643,9 +645,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if let Some(slot) = self.refill()? {
                 return Ok(Some((slot, with_object)));
             }
-            // Rather an object that another thread keeps than a new one.
-            let others_keep = || self.head.magazines.iter().any(|magazine| magazine.len() > 0);
-            if self.head.keeps && others_keep() && self.steal(1) {
+            if self.head.keeps && self.is_theft_due() && self.steal(1) {
                 if let Some(slot) = self.refill()? {
                     return Ok(Some((slot, with_object)));
                 }
@@ -656,6 +656,18 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         let _transfer = self.transfer_out()?;
         Ok(self.depot.take_one(with_object))
+    }
+
+    /// Whether to take the objects that other threads keep, rather than to make a new one: if there are more
+    /// than this was done before, up to a thread's share. So where threads need each other's objects often,
+    /// there will be as many objects as make it rare.
+    fn is_theft_due(&self) -> bool {
+        let idle: usize = self.head.magazines.iter().map(Magazine::len).sum();
+        let is_due = idle > self.head.transfers.thefts.load(Relaxed).min(self.share());
+        if is_due {
+            self.head.transfers.thefts.fetch_add(1, Relaxed);
+        }
+        is_due
     }
 
     /// A transfer that takes slots out of the depot, which is possible until the core is orphaned: a handle may
@@ -1182,6 +1194,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn take_or_wait(&self, with_object: bool) -> Result<Result<SharedVacancy<'_, T, D>, Waiting<'_, T, D>>> {
         let taken = match self.head.pop(with_object) {
             Some(slot) => Ok((slot, with_object)),
+            None if with_object && !self.head.keeps => Err(Error::NO_INITIALIZER),
             None => self.take(with_object),
         };
         match taken {

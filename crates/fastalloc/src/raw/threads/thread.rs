@@ -1,12 +1,12 @@
 //! What pools know about a thread, and fences of which only one side costs anything.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 #[cfg(not(fastalloc_loom))]
 use core::sync::atomic::compiler_fence;
-use std::boxed::Box;
 use std::thread_local;
-use std::vec::Vec;
 
 use super::Head;
 use super::magazine::{Magazine, Place};
