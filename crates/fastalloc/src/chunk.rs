@@ -188,7 +188,7 @@ fn base(address: usize, alignment: usize) -> usize {
 
 /// Has a cache line brought to the cache that will be written to.
 #[inline]
-fn prefetch_to_write(address: *const u8) {
+pub(crate) fn prefetch_to_write(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch has no effect but on time, whatever the address.
     unsafe {

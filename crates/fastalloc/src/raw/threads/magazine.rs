@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::ptr::{self, NonNull};
 
 use super::thread::Thread;
+use crate::chunk::prefetch_to_write;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 
@@ -16,6 +17,9 @@ pub(super) const ROUNDS: usize = if cfg!(fastalloc_loom) { 2 } else { 128 };
 
 /// Slots that are moved at once.
 pub(super) const BATCH: usize = ROUNDS / 2;
+
+/// How far ahead slots are brought to the cache: another thread may have released them.
+const AHEAD: usize = 8;
 
 /// Magazines in the first segment; each further one has twice as many as the one before.
 const FIRST: usize = if cfg!(fastalloc_loom) { 2 } else { 4 };
@@ -67,6 +71,9 @@ impl Magazine {
     fn pop_round(&self) -> Option<NonNull<u8>> {
         let last = self.len.load(Relaxed).checked_sub(1)?;
         self.len.store(last, Relaxed);
+        if let Some(next) = self.rounds.0.get(last.wrapping_sub(AHEAD)) {
+            prefetch_to_write(next.load(Relaxed));
+        }
         NonNull::new(self.rounds.0.get(last)?.load(Relaxed))
     }
 
@@ -110,23 +117,13 @@ impl Magazine {
         rejected
     }
 
-    /// Adds a slot and sets the limit. If the magazine is full then, the colder half is taken out.
+    /// Adds a slot and sets the limit. If the magazine is full then, half of what it may hold is taken out.
     pub(super) fn push_or_spill(&self, slot: NonNull<u8>, limit: usize) -> Batch {
         let mut spilled = Batch::default();
         self.limit.store(limit.min(ROUNDS), Relaxed);
-        let len = self.len.load(Relaxed);
-        let keep = limit / 2;
-        if len >= limit.min(ROUNDS) {
-            let spill = (len - keep.min(len)).min(BATCH);
-            for round in &self.rounds.0[..spill] {
-                if let Some(slot) = NonNull::new(round.load(Relaxed)) {
-                    spilled.push(slot);
-                }
-            }
-            for (to, from) in (spill..len).enumerate() {
-                self.rounds.0[to].store(self.rounds.0[from].load(Relaxed), Relaxed);
-            }
-            self.len.store(len - spill, Relaxed);
+        if self.len.load(Relaxed) >= limit.min(ROUNDS) {
+            let taken = core::iter::from_fn(|| self.pop_round()).take((limit / 2).clamp(1, BATCH));
+            taken.for_each(|slot| spilled.push(slot));
         }
         if limit == 0 || !self.push(slot) {
             spilled.push(slot);

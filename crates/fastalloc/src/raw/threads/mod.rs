@@ -9,6 +9,7 @@
 //! `begun` and `ended` count *transfers*, in which slots are on their way between a magazine and the
 //! depot: who finds nothing in either asks whether there was one meanwhile.
 
+mod exchange;
 mod line;
 #[cfg(feature = "lock-free")]
 mod lock_free;
@@ -25,6 +26,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 
+use self::exchange::Exchange;
 use self::line::{Line, State, Taken, Waiter};
 #[cfg(feature = "lock-free")]
 pub(crate) use self::lock_free::LockFree;
@@ -105,17 +107,7 @@ pub(crate) struct Head {
     /// has counted the handles; those that are dropped meanwhile are subtracted already.
     remaining: AtomicIsize,
     line: Line,
-    transfers: Transfers,
-}
-
-/// Away from the fields that every operation reads.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Transfers {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-    /// How often a thread took what others kept because it wanted an object.
-    thefts: AtomicUsize,
+    exchange: Exchange,
 }
 
 /// What a core does for handles that do not know its types.
@@ -322,9 +314,9 @@ impl Head {
 
     /// Announces that slots are on their way between a magazine and the depot, until the guard is dropped.
     fn transfer(&self) -> Defer<impl FnMut()> {
-        self.transfers.begun.fetch_add(1, SeqCst);
+        self.exchange.begun.fetch_add(1, SeqCst);
         Defer(|| {
-            self.transfers.ended.fetch_add(1, SeqCst);
+            self.exchange.ended.fetch_add(1, SeqCst);
         })
     }
 }
@@ -555,7 +547,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Vacant slots; exact if no other thread uses the pool.
     pub(crate) fn available(&self) -> usize {
         let in_magazines: usize = self.head.magazines.iter().map(Magazine::len).sum();
-        (self.depot.vacant() + in_magazines).min(self.capacity())
+        (self.depot.vacant() + self.head.exchange.len() + in_magazines).min(self.capacity())
     }
 
     /// Takes a vacant slot without an object.
@@ -638,7 +630,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     }
 
     fn take_from_depot(&self, refill: bool, with_object: bool) -> Result<Option<Taken>> {
-        if self.depot.vacant() == 0 {
+        if self.outside_magazines() == 0 {
             return Ok(None);
         }
         if refill {
@@ -663,9 +655,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// there will be as many objects as make it rare.
     fn is_theft_due(&self) -> bool {
         let idle: usize = self.head.magazines.iter().map(Magazine::len).sum();
-        let is_due = idle > self.head.transfers.thefts.load(Relaxed).min(self.share());
+        let is_due = idle > self.head.exchange.thefts.load(Relaxed).min(self.share());
         if is_due {
-            self.head.transfers.thefts.fetch_add(1, Relaxed);
+            self.head.exchange.thefts.fetch_add(1, Relaxed);
         }
         is_due
     }
@@ -683,7 +675,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let mut batch = Batch::default();
         let share = self.share();
         let transfer = self.transfer_out()?;
-        self.depot.take(&mut batch, share.max(1));
+        if share == 0 || !self.head.exchange.take(&mut batch) {
+            self.depot.take(&mut batch, share.max(1));
+        }
         let rest = batch.slots().get(1..).unwrap_or_default();
         let stored = self.section_if_shared(share, |magazine| magazine.refill(rest, 2 * share));
         let rejected = stored.as_ref().map_or(rest, Batch::slots);
@@ -696,7 +690,12 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Slots that a thread may take out of the depot at once: few if there are few for many.
     fn share(&self) -> usize {
         let threads = self.head.magazines.count().max(1);
-        if self.head.direct.load(Relaxed) > 0 { 0 } else { (self.depot.vacant() / (4 * threads)).min(BATCH) }
+        if self.head.direct.load(Relaxed) > 0 { 0 } else { (self.outside_magazines() / (4 * threads)).min(BATCH) }
+    }
+
+    /// Vacant slots that no magazine has; somewhat old if other threads use the pool.
+    fn outside_magazines(&self) -> usize {
+        self.depot.vacant() + self.head.exchange.len()
     }
 
     /// Calls `f` with the thread's magazine, if it has one.
@@ -753,6 +752,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         let share = self.share();
         match self.section_if_shared(share, |magazine| magazine.push_or_spill(slot, 2 * share)) {
+            Some(spilled) if spilled.slots().len() > 1 && self.head.exchange.put(spilled.slots()) => self.serve(),
             Some(spilled) => self.give_to_depot(spilled.slots(), has_object),
             None => self.give_to_depot(&[slot], has_object),
         }
@@ -768,7 +768,21 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     }
 
     fn serve(&self) -> Vec<Waker> {
-        self.head.line.serve(|with_object| self.depot.take_one(with_object))
+        self.head.line.serve(|with_object| {
+            self.flush_exchange();
+            self.depot.take_one(with_object)
+        })
+    }
+
+    /// Brings the slots that threads have left for each other to the depot.
+    fn flush_exchange(&self) {
+        while self.head.exchange.len() > 0 {
+            let _transfer = self.head.transfer();
+            let mut batch = Batch::default();
+            if self.head.exchange.take(&mut batch) {
+                self.depot.give(batch.slots(), self.head.keeps);
+            }
+        }
     }
 
     /// Brings the slots in all magazines back to the depot, if fewer than are needed are there. `false` if
@@ -776,8 +790,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn steal(&self, needed: usize) -> bool {
         let mut tries = 0;
         loop {
-            let ended = self.head.transfers.ended.load(SeqCst);
-            let begun = self.head.transfers.begun.load(SeqCst);
+            let ended = self.head.exchange.ended.load(SeqCst);
+            let begun = self.head.exchange.begun.load(SeqCst);
+            self.flush_exchange();
             let vacant_in_magazines = self.head.magazines.iter().any(|magazine| magazine.len() > 0);
             if vacant_in_magazines {
                 let _out_of_use = self.head.out_of_use();
@@ -786,7 +801,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if self.depot.vacant() >= needed {
                 return true;
             }
-            let quiet = begun == ended && self.head.transfers.begun.load(SeqCst) == begun;
+            let quiet = begun == ended && self.head.exchange.begun.load(SeqCst) == begun;
             if quiet && !vacant_in_magazines {
                 return false;
             }
@@ -807,6 +822,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// The same, and sees to it that no magazine is filled again as long as they are out of use.
     fn flush_all(&self) {
+        self.flush_exchange();
         self.head
             .magazines
             .iter()
@@ -941,9 +957,10 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         mem::forget(self.head.out_of_use());
         loop {
             self.flush_all();
-            let ended = self.head.transfers.ended.load(SeqCst);
+            let ended = self.head.exchange.ended.load(SeqCst);
             if !self.head.magazines.iter().any(|magazine| self.is_in_use(magazine))
-                && self.head.transfers.begun.load(SeqCst) == ended
+                && self.head.exchange.begun.load(SeqCst) == ended
+                && self.head.exchange.len() == 0
             {
                 return self.depot.capacity() - self.depot.vacant();
             }
@@ -1140,7 +1157,7 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
             orphaned: AtomicBool::new(false),
             remaining: AtomicIsize::new(UNKNOWN),
             line: Line::default(),
-            transfers: Transfers::default(),
+            exchange: Exchange::default(),
         };
         mem::forget(free);
         // SAFETY: the memory is new and fits a core.
