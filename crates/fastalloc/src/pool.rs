@@ -175,6 +175,12 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
                 message: "it has indices already; pass one with capacity 0, the pool makes it grow",
             });
         }
+        if config.thread_cache.is_some() {
+            return Err(Error::InvalidConfiguration {
+                field: "thread_cache",
+                message: "the pool is for one thread at a time; remove it, or use a ThreadSafePool",
+            });
+        }
         let growth = K::growth(&mut config)?;
         let limits = Limits { growth, max_capacity: config.max_capacity, floor: config.capacity };
         Ok(Self { core: Local::create(config, allocator, limits)?, kind: PhantomData })

@@ -136,6 +136,18 @@ fn growth_of_a_pool_that_never_grows() {
 }
 
 #[test]
+fn cache_of_threads_in_a_pool_for_one() {
+    let config = || builder().thread_cache(10).build().unwrap();
+    let message = "the pool is for one thread at a time; remove it, or use a ThreadSafePool";
+    let errors = [
+        FixedPool::with_config(config()).err(),
+        GrowingPool::with_config(config()).err(),
+        ThreadLocalPool::with_config(config()).err(),
+    ];
+    assert_eq!(errors, [(); 3].map(|()| Some(invalid("thread_cache", message))));
+}
+
+#[test]
 fn allocator_that_is_in_use() {
     let mut allocator = BitmapAllocator::new(10).unwrap();
     assert_eq!(allocator.allocate(), Some(0));
@@ -178,10 +190,12 @@ fn error_has_the_traits_of_an_error() {
 #[test]
 fn configuration_can_be_read() {
     let config = builder().max_capacity(Some(20)).alignment(64).reset_fn(|| 0, |_| ()).pre_initialize(true);
+    let config = config.thread_cache(30);
     let text = format!("{config:?}");
     assert!(text.contains("capacity: Some(10)") && text.contains("alignment: Some(64)"), "{text}");
     let config = config.growth_strategy(GrowthStrategy::Linear { amount: 5 }).build().unwrap();
     assert_eq!((config.capacity(), config.max_capacity(), config.alignment()), (10, Some(20), 64));
+    assert_eq!(config.thread_cache(), Some(30));
     assert!(config.pre_initialize() && !config.initialization_strategy().is_lazy());
     assert_eq!(config.growth_strategy().map(|strategy| strategy.compute_growth(1)), Some(5));
     assert!(format!("{config:?}").contains("initialization_strategy: Custom { resets: true, .. }"));

@@ -96,6 +96,8 @@ pub(crate) struct Head {
     /// Reasons why magazines are out of use.
     direct: AtomicUsize,
     magazines: Magazines,
+    /// Slots that a thread takes at once, at most; twice as many are the limit of a magazine, besides the hot one.
+    share_max: usize,
     operations: &'static Operations,
     geometry: Geometry,
     /// Pools and weak handles.
@@ -690,7 +692,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Slots that a thread may take out of the depot at once: few if there are few for many.
     fn share(&self) -> usize {
         let threads = self.head.magazines.count().max(1);
-        if self.head.direct.load(Relaxed) > 0 { 0 } else { (self.outside_magazines() / (4 * threads)).min(BATCH) }
+        let share = self.outside_magazines() / (4 * threads);
+        if self.head.direct.load(Relaxed) > 0 { 0 } else { share.min(self.head.share_max) }
     }
 
     /// Vacant slots that no magazine has; somewhat old if other threads use the pool.
@@ -1143,6 +1146,7 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
         // SAFETY: the memory was allocated with this layout, and is not used if this runs.
         let free = Defer(move || unsafe { dealloc(memory, layout) });
         let (alignment, pre_initialize) = (config.alignment, config.pre_initialize);
+        let share_max = config.thread_cache.map_or(BATCH, |slots| (slots.saturating_sub(1) / 2).min(BATCH));
         let depot = D::create(config, core.cast())?;
         let keeps = depot.maker().is_some();
         let head = Head {
@@ -1150,6 +1154,7 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
             keeps,
             direct: AtomicUsize::new(0),
             magazines: Magazines::default(),
+            share_max,
             operations: const { &Shared::<T, D>::OPERATIONS },
             geometry: Geometry::new::<T>(alignment)?,
             pools: AtomicUsize::new(1),
@@ -1256,5 +1261,38 @@ impl<T: Poolable, D: Depot<T>> Drop for Waiting<'_, T, D> {
         let wakers = self.core.serve();
         self.core.head.direct.fetch_sub(1, AcqRel);
         wake(&mut wakers.into_iter());
+    }
+}
+
+#[cfg(all(test, not(fastalloc_loom)))]
+mod tests {
+    use super::*;
+
+    /// How many vacant slots a thread keeps at most, and at the end.
+    fn kept<D: Depot<u64>>(thread_cache: Option<usize>) -> [usize; 2] {
+        let mut config = PoolConfig::builder().capacity(10_000).build().unwrap();
+        config.thread_cache = thread_cache;
+        let core = SharedOwner::<u64, D>::create(config).unwrap();
+        let kept = || core.head.magazines.iter().map(Magazine::len).sum::<usize>();
+        let mut most = 0;
+        for _ in 0..3 {
+            let vacancies = Vec::from_iter((0..1_000).map(|_| core.vacancy().unwrap()));
+            for vacancy in vacancies {
+                most = most.max(kept());
+                drop(vacancy);
+            }
+        }
+        [most.max(kept()), kept()]
+    }
+
+    #[test]
+    fn thread_keeps_no_more_than_its_cache() {
+        let caches = [(None, 129), (Some(0), 0), (Some(2), 0), (Some(3), 3), (Some(40), 39), (Some(usize::MAX), 129)];
+        for (cache, limit) in caches {
+            assert_eq!(kept::<Locked<u64>>(cache)[0], limit, "{cache:?}");
+            #[cfg(feature = "lock-free")]
+            assert_eq!(kept::<LockFree<u64>>(cache)[0], limit, "{cache:?}");
+        }
+        assert!(kept::<Locked<u64>>(Some(40))[1] >= 19, "a full magazine is half emptied only");
     }
 }
