@@ -10,7 +10,9 @@ cd "$(dirname "$0")"
 
 # What our pools may take.
 limits='FixedPool 22
-GrowingPool 25'
+GrowingPool 25
+ThreadSafePool 40
+LockFreePool 40'
 
 # Of one length: reading a longer number takes instructions, too.
 short=10000
