@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the tests of the pools that threads share under ThreadSanitizer: no data race.
+#
+# Needs cargo and a C linker on Linux. std must be compiled with the sanitizer too; its sources are those of rustup's
+# toolchain if it has the component rust-src, else Debian's, with the compiler of its package rustc-web, which
+# are unpacked into the target folder. Where neither has them, nothing is checked.
+#
+# ThreadSanitizer understands neither fences nor membarrier, and the pools are tested as they are nevertheless: these
+# decide who may use a magazine, but what one thread left there comes to another one by `Thread::busy`, which is
+# stored with Release and loaded with Acquire, and by the depot's atomics or lock.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source ci/debian.sh
+
+skip() {
+    echo "SKIPPED: nothing was checked with ThreadSanitizer: $*"
+    exit 0
+}
+
+libraries=
+if [[ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]]; then
+    root="${CARGO_TARGET_DIR:-$PWD/target}/thread_sanitizer"
+    libraries="$root/usr/lib/$(uname --machine)-linux-gnu"
+    # Where the compiler looks for the sanitizer's library.
+    runtime="$root/usr/lib/rustlib/$(uname --machine)-unknown-linux-gnu/lib/librustc-stable_rt.tsan.a"
+    if [[ ! -e $runtime ]]; then
+        package=$(debian_version "")
+        [[ -n $package ]] || skip "neither rustup nor Debian has the sources of std (rustup component add rust-src)"
+        llvm=$(debian_llvm "$package")
+        llvm=${llvm#libllvm}
+        unpack_debian "$root" "$package" "rust-web-src=$package" "libclang-rt-$llvm-dev" "llvm-$llvm"
+        ln --symbolic "$root/usr/lib/llvm-$llvm/lib/clang/$llvm/lib/linux/libclang_rt.tsan-$(uname --machine).a" "$runtime"
+    fi
+    # With llvm-symbolizer, by which reports have line numbers.
+    PATH="$PATH:$(echo "$root"/usr/lib/llvm-*/bin)"
+    export PATH RUSTC="$root/usr/bin/rustc"
+fi
+
+export RUSTC_BOOTSTRAP=1 RUST_BACKTRACE=0 LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export RUSTFLAGS="-Zsanitizer=thread -Cdebug-assertions=on -Cdebuginfo=line-tables-only"
+# What cannot be allocated is to be an error of the pool, as it is without the sanitizer.
+export TSAN_OPTIONS="allocator_may_return_null=1:history_size=7"
+
+# With a target, the flags are not for procedural macros, which run inside the compiler.
+host=$("${RUSTC:-rustc}" --version --verbose | sed --quiet 's/^host: //p')
+# Optimized, because the sanitizer forgets what happened too many memory accesses ago.
+cargo test -Zbuild-std --package fastalloc --all-features --target "$host" --profile optimized --test threads
