@@ -8,7 +8,9 @@ use std::thread;
 
 use fastalloc::{Error, GrowthStrategy, PoolConfig, SharedPool, Sharing, ThreadSafeHandle, ThreadSafePool};
 
-use crate::support::{Gate, Random, Tally, Tracked, on_every_shared_pool, pool, rounds, together};
+use crate::support::{
+    Gate, Permits, Random, Tally, Tracked, assert_all_are_there, on_every_shared_pool, pool, rounds, together,
+};
 
 on_every_shared_pool! {
     every_thread_gets_its_share
@@ -91,11 +93,6 @@ where
     }
 }
 
-/// Takes one, if there is one.
-fn take_permit(permits: &AtomicUsize) -> bool {
-    permits.fetch_update(Acquire, Relaxed, |count| count.checked_sub(1)).is_ok()
-}
-
 fn slot_released_by_any_thread_is_found_by_any_other<K: Sharing>()
 where
     SharedPool<Tracked, K>: Sync,
@@ -103,12 +100,12 @@ where
     for (threads, capacity) in [(2, 1), (3, 2), (4, 7), (4, 100), (3, 2_000), (16, 20)] {
         let tally = Tally::next();
         let pool = pool::<_, K>(capacity);
-        let permits = AtomicUsize::new(capacity);
+        let permits = Permits::new(capacity);
         let stash: Mutex<Vec<ThreadSafeHandle<Tracked>>> = Mutex::default();
         together(threads, |number| {
             let mut random = Random::new(number);
             for _ in 0..rounds(20_000, 100) / threads {
-                if random.once_in(2) && take_permit(&permits) {
+                if random.once_in(2) && permits.take() {
                     let mut handle = pool.allocate(tally.value(1)).expect("fewer than the capacity are out");
                     handle.mark = 2;
                     stash.lock().unwrap().push(handle);
@@ -118,7 +115,7 @@ where
                     if let Some(handle) = handle {
                         handle.check(2);
                         drop(handle);
-                        permits.fetch_add(1, Release);
+                        permits.give();
                     }
                 }
             }
@@ -160,16 +157,6 @@ where
     }
 }
 
-/// Allocates all slots and one more, which fails.
-#[track_caller]
-fn assert_all_are_there<K: Sharing>(pool: &SharedPool<u64, K>) {
-    let capacity = pool.capacity();
-    let all: Vec<_> = (0..capacity).map(|_| pool.allocate(1).expect("all slots are vacant")).collect();
-    assert_eq!(pool.allocate(2).unwrap_err(), Error::PoolExhausted { capacity, allocated: capacity });
-    let mut seen = vec![false; capacity];
-    assert!(all.iter().all(|handle| !std::mem::replace(&mut seen[handle.index()], true)), "handed out twice");
-}
-
 fn slots_of_ended_threads_are_found<K: Sharing>()
 where
     SharedPool<u64, K>: Sync,
@@ -177,11 +164,11 @@ where
     for capacity in [1, 5, 100, 3_000] {
         let pool = pool::<u64, K>(capacity);
         for _ in 0..3 {
-            together(1, |_| assert_all_are_there(&pool));
-            assert_all_are_there(&pool);
+            together(1, |_| assert_all_are_there(&pool, || 1));
+            assert_all_are_there(&pool, || 1);
         }
         together(4, |_| drop((0..capacity / 4).map(|_| pool.allocate(1).unwrap()).collect::<Vec<_>>()));
-        assert_all_are_there(&pool);
+        assert_all_are_there(&pool, || 1);
     }
 }
 
@@ -207,7 +194,7 @@ where
                 .collect();
             for _ in 0..2 {
                 idle.iter().for_each(|(is_idle, _)| is_idle.recv().unwrap());
-                assert_all_are_there(pool);
+                assert_all_are_there(pool, || 1);
                 idle.iter().for_each(|(_, go)| go.send(()).unwrap());
             }
         });
@@ -235,7 +222,7 @@ where
             thread::yield_now();
         }
         for _ in 0..rounds(20, 2) {
-            assert_all_are_there(&wanted);
+            assert_all_are_there(&wanted, || 1);
         }
         ended.store(true, Relaxed);
     });
@@ -269,7 +256,7 @@ where
     });
     assert_eq!(pool.allocate_batch([2; 400]).unwrap().len(), 400);
     drop(held);
-    assert_all_are_there(&pool);
+    assert_all_are_there(&pool, || 1);
 }
 
 fn flush_of_a_thread_without_slots_does_nothing<K: Sharing>()

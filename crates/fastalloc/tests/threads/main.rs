@@ -7,5 +7,6 @@ mod executor;
 mod growth;
 mod lifetimes;
 mod recycling;
+mod stress;
 mod support;
 mod waiting;

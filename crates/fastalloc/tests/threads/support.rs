@@ -1,12 +1,13 @@
 //! What the tests share: both kinds of pools, values that are counted without a lock, threads that start together.
 
+use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
 
-use fastalloc::{PoolConfigBuilder, Poolable, SharedPool, Sharing};
+use fastalloc::{Error, PoolConfigBuilder, Poolable, SharedPool, Sharing};
 
 #[path = "../it/support.rs"]
 #[expect(dead_code, unused_imports, unused_macros, reason = "the other tests use the rest")]
@@ -53,6 +54,16 @@ pub(crate) fn pool<T: Poolable, K: Sharing>(capacity: usize) -> SharedPool<T, K>
 
 pub(crate) fn build<T: Poolable, K: Sharing>(config: PoolConfigBuilder<T>) -> SharedPool<T, K> {
     SharedPool::with_config(config.build().unwrap()).unwrap()
+}
+
+/// Allocates all slots of a pool that does not grow, and one more, which fails.
+#[track_caller]
+pub(crate) fn assert_all_are_there<T: Poolable, K: Sharing>(pool: &SharedPool<T, K>, value: impl Fn() -> T) {
+    let capacity = pool.capacity();
+    let all: Vec<_> = (0..capacity).map(|_| pool.try_allocate(value()).expect("all slots are vacant")).collect();
+    assert_eq!(pool.allocate(value()).err(), Some(Error::PoolExhausted { capacity, allocated: capacity }));
+    let mut seen = vec![false; capacity];
+    assert!(all.iter().all(|handle| !mem::replace(&mut seen[handle.index()], true)), "handed out twice");
 }
 
 /// Runs `f` in so many threads, which start together. It is passed the number of its thread. Returns when the
@@ -168,6 +179,26 @@ impl Gate {
     /// To be called before the slot is released.
     pub(crate) fn leave(&self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// How many slots are vacant: who takes a permit before he allocates must get one.
+#[derive(Debug)]
+pub(crate) struct Permits(AtomicUsize);
+
+impl Permits {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(AtomicUsize::new(capacity))
+    }
+
+    /// Takes one, if there is one.
+    pub(crate) fn take(&self) -> bool {
+        self.0.fetch_update(Acquire, Relaxed, |count| count.checked_sub(1)).is_ok()
+    }
+
+    /// To be called after the slot was released.
+    pub(crate) fn give(&self) {
+        self.0.fetch_add(1, Release);
     }
 }
 
