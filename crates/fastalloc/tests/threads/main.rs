@@ -9,4 +9,6 @@ mod lifetimes;
 mod recycling;
 mod stress;
 mod support;
+mod thread_ends;
+mod user_code;
 mod waiting;
