@@ -133,7 +133,8 @@ struct Operations {
 pub(crate) struct Shared<T, D> {
     head: Head,
     depot: D,
-    marker: core::marker::PhantomData<T>,
+    /// The depot says for which types threads may share the core.
+    marker: core::marker::PhantomData<fn() -> T>,
 }
 
 /// The counts of a slot whose object is shared by threads. Zeros are valid.
