@@ -12,29 +12,7 @@ use fastalloc::{
     WeakHandle,
 };
 
-/// Asserts for each type that it has some traits and lacks others.
-macro_rules! traits {
-    ($($Type:ty: [$($has:ident)*], not [$($lacks:ident)*];)*) => {$(
-        $(
-            const _: () = {
-                const fn has<T: ?Sized + $has>() {}
-                has::<$Type>();
-            };
-        )*
-        $(
-            const _: () = {
-                // If the type had the trait, it would not be clear which `LACKS` is meant.
-                trait IfAny<Marker> {
-                    const LACKS: () = ();
-                }
-                struct IfItHas;
-                impl<T: ?Sized> IfAny<()> for T {}
-                impl<T: ?Sized + $lacks> IfAny<IfItHas> for T {}
-                <$Type as IfAny<_>>::LACKS
-            };
-        )*
-    )*};
-}
+use crate::support::traits;
 
 traits! {
     FixedPool<String>: [Send Unpin UnwindSafe RefUnwindSafe Debug], not [Sync Clone];

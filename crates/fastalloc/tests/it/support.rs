@@ -51,7 +51,31 @@ macro_rules! on_every_growing_pool {
     };
 }
 
-pub(crate) use {on_every_growing_pool, on_every_pool};
+/// Asserts for each type that it has some traits and lacks others.
+macro_rules! traits {
+    ($($Type:ty: [$($has:ident)*], not [$($lacks:ident)*];)*) => {$(
+        $(
+            const _: () = {
+                const fn has<T: ?Sized + $has>() {}
+                has::<$Type>();
+            };
+        )*
+        $(
+            const _: () = {
+                // If the type had the trait, it would not be clear which `LACKS` is meant.
+                trait IfAny<Marker> {
+                    const LACKS: () = ();
+                }
+                struct IfItHas;
+                impl<T: ?Sized> IfAny<()> for T {}
+                impl<T: ?Sized + $lacks> IfAny<IfItHas> for T {}
+                <$Type as IfAny<_>>::LACKS
+            };
+        )*
+    )*};
+}
+
+pub(crate) use {on_every_growing_pool, on_every_pool, traits};
 
 /// An alignment that makes slots so large that a block of memory, the unit of a trim, has few of them.
 pub(crate) const BLOCK: usize = 4 << 20;

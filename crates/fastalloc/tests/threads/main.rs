@@ -1,6 +1,7 @@
 //! What pools that threads share promise, tested from outside.
 #![cfg(feature = "std")]
 
+mod auto_traits;
 mod conformance;
 mod exactness;
 mod executor;

@@ -18,7 +18,7 @@ on_every_shared_pool! {
     thousands_of_threads_leave_no_slot_behind
     hundreds_of_threads_have_their_shares_at_the_same_time
     pools_are_replaced_while_threads_use_them
-    ten_thousand_blocked_threads_get_their_slots
+    thousands_of_blocked_threads_get_their_slots
     patient_threads_are_not_starved_by_impatient_ones
     busy_pool_can_be_closed
 }
@@ -171,7 +171,7 @@ where
     tally.assert_none_left();
 }
 
-fn ten_thousand_blocked_threads_get_their_slots<K: Sharing>()
+fn thousands_of_blocked_threads_get_their_slots<K: Sharing>()
 where
     SharedPool<Tracked, K>: Sync,
 {
@@ -182,7 +182,23 @@ where
     let pool = pool::<_, K>(capacity);
     let (gate, timeouts) = (Gate::default(), AtomicUsize::new(0));
     for wave in 0..waves {
-        together(threads, |number| {
+        let stash = Mutex::new(pool.allocate_batch((0..capacity).map(|_| tally.value(1))).unwrap());
+        stash.lock().unwrap().iter().for_each(|_| gate.enter(capacity));
+        let waiting = AtomicUsize::new(threads);
+        let release = || {
+            let handle = stash.lock().unwrap().pop();
+            handle.iter().for_each(|_| gate.leave());
+            handle.is_some()
+        };
+        together(threads + 1, |number| {
+            if number == threads {
+                // One slot becomes vacant now and then.
+                while waiting.load(Relaxed) > 0 {
+                    release();
+                    thread::yield_now();
+                }
+                return;
+            }
             let mut random = Random::new(wave * threads + number);
             let handle = loop {
                 let result = match random.below(3) {
@@ -196,12 +212,11 @@ where
                 timeouts.fetch_add(1, Relaxed);
             };
             gate.enter(capacity);
-            if random.once_in(20) {
-                thread::yield_now();
-            }
             handle.check(1);
-            gate.leave();
+            stash.lock().unwrap().push(handle);
+            waiting.fetch_sub(1, Relaxed);
         });
+        while release() {}
         assert!(pool.is_empty());
     }
     assert!(cfg!(miri) || timeouts.into_inner() > 0, "nobody had to wait");
