@@ -6,6 +6,7 @@ mod conformance;
 mod exactness;
 mod executor;
 mod growth;
+mod handles;
 mod lifetimes;
 mod recycling;
 mod stress;
