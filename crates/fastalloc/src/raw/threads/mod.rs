@@ -843,7 +843,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn flush(&self, magazine: &Magazine) {
         let Some(owner) = magazine.owner() else { return };
         // Pairs with the end of another thread's claim.
-        if !wait_until::<T, D>(|| !magazine.claimed.swap(true, Acquire)) {
+        if !wait_until::<T, D>(|| magazine.claimed.compare_exchange(false, true, Acquire, Relaxed).is_ok()) {
             return;
         }
         let is_idle = || wait_until::<T, D>(|| !owner.is_busy());
