@@ -602,6 +602,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn take(&self, with_object: bool) -> Result<Taken> {
         // For pools that keep objects, magazines are only good for those.
         let from_magazine = with_object == self.head.keeps;
+        let mut tries = 0;
         loop {
             self.may_take()?;
             if from_magazine {
@@ -613,6 +614,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
                 return Ok(taken);
             }
             if self.steal(1) {
+                self.try_again(&mut tries)?;
                 continue;
             }
             self.depot.grow(1)?;
@@ -628,6 +630,19 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             // Those who wait come first.
             let capacity = self.capacity();
             return Err(Error::PoolExhausted { capacity, allocated: capacity });
+        }
+        Ok(())
+    }
+
+    /// After slots were counted in the depot, but perhaps are not there: who takes them counts them later, and may
+    /// have been stopped in between.
+    fn try_again(&self, tries: &mut usize) -> Result<()> {
+        *tries += 1;
+        if !D::WAITS && *tries > TRIES {
+            return Err(Error::PoolExhausted { capacity: self.capacity(), allocated: self.capacity() });
+        }
+        if *tries > 1 {
+            yield_now();
         }
         Ok(())
     }
@@ -907,6 +922,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let out_of_memory = |_| Error::OutOfMemory { bytes: wanted.saturating_mul(size_of::<Taken>()) };
         vacancies.try_reserve_exact(wanted).map_err(out_of_memory)?;
         slots.try_reserve_exact(wanted).map_err(out_of_memory)?;
+        let mut tries = 0;
         loop {
             self.may_take()?;
             let transfer = self.transfer_out()?;
@@ -915,7 +931,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
                 return Ok(vacancies);
             }
             drop(transfer);
-            if !self.steal(wanted) {
+            if self.steal(wanted) {
+                self.try_again(&mut tries)?;
+            } else {
                 self.depot.grow(wanted)?;
                 self.fill_if_eager();
             }
