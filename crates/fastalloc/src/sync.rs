@@ -6,6 +6,54 @@ pub(crate) use core::sync::atomic;
 #[cfg(fastalloc_loom)]
 pub(crate) use loom::sync::atomic;
 
+#[cfg(not(fastalloc_loom))]
+pub(crate) use core::hint::spin_loop;
+
+#[cfg(fastalloc_loom)]
+pub(crate) use loom::hint::spin_loop;
+
+/// Atomics that may be made of zeros.
+#[cfg(not(fastalloc_loom))]
+pub(crate) use core::sync::atomic as zeroed;
+
+/// Atomics that may be made of zeros. Those of loom may not: they are made when they are first used.
+#[cfg(fastalloc_loom)]
+pub(crate) mod zeroed {
+    use alloc::boxed::Box;
+    use core::ops::{Deref, DerefMut};
+    use core::ptr;
+    use core::sync::atomic::AtomicPtr;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    pub(crate) type AtomicU32 = Zeroed<super::atomic::AtomicU32>;
+    pub(crate) type AtomicU64 = Zeroed<super::atomic::AtomicU64>;
+
+    /// Never freed.
+    #[derive(Debug)]
+    pub(crate) struct Zeroed<A>(AtomicPtr<A>);
+
+    impl<A: Default> Deref for Zeroed<A> {
+        type Target = A;
+
+        fn deref(&self) -> &A {
+            // No other thread comes between: all threads of a model are one of the machine.
+            if self.0.load(Relaxed).is_null() {
+                self.0.store(ptr::from_mut(Box::leak(Box::default())), Relaxed);
+            }
+            // SAFETY: it was made, and is never freed.
+            unsafe { &*self.0.load(Relaxed) }
+        }
+    }
+
+    impl<A: Default> DerefMut for Zeroed<A> {
+        fn deref_mut(&mut self) -> &mut A {
+            let _made: &A = self;
+            // SAFETY: it was made, and is never freed, and nobody else has it.
+            unsafe { &mut **self.0.get_mut() }
+        }
+    }
+}
+
 #[cfg(fastalloc_loom)]
 type Lock<T> = loom::sync::Mutex<T>;
 #[cfg(all(feature = "parking_lot", not(fastalloc_loom)))]

@@ -260,6 +260,40 @@ impl Magazines {
     }
 }
 
+/// What models need.
+#[cfg(all(test, fastalloc_loom))]
+impl Magazines {
+    /// For loom, writes to all that is freed next. Who uses it afterwards finds no atomics.
+    pub(super) fn destroy(&mut self) {
+        self.count.with_mut(|_| ());
+        for (number, segment) in self.segments.iter_mut().enumerate() {
+            let first = segment.with_mut(|first| *first);
+            for index in 0..if first.is_null() { 0 } else { FIRST << number } {
+                // SAFETY: the segment is there, and has this many magazines.
+                let magazine = unsafe { first.add(index) };
+                // SAFETY: the pool is gone, so nobody else uses its magazines.
+                unsafe { &mut *magazine }.destroy();
+                // SAFETY: the memory is the magazine's, and nothing in it needs to be dropped.
+                unsafe { magazine.write_bytes(0xff, 1) };
+            }
+        }
+    }
+}
+
+#[cfg(all(test, fastalloc_loom))]
+impl Magazine {
+    fn destroy(&mut self) {
+        let Self { hot, len, limit, claimed, owner, rounds } = self;
+        hot.with_mut(|_| ());
+        len.with_mut(|_| ());
+        limit.with_mut(|_| ());
+        // SAFETY: the pool is gone, so nobody else uses its magazines.
+        let _ = unsafe { claimed.unsync_load() };
+        owner.with_mut(|_| ());
+        rounds.0.iter_mut().for_each(|round| round.with_mut(|_| ()));
+    }
+}
+
 impl Drop for Magazines {
     fn drop(&mut self) {
         for (number, segment) in self.segments.iter().enumerate() {

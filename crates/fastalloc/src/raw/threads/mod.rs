@@ -15,6 +15,8 @@ mod line;
 mod lock_free;
 mod locked;
 mod magazine;
+#[cfg(all(test, fastalloc_loom))]
+mod models;
 mod thread;
 
 use alloc::alloc::{alloc, dealloc};
@@ -33,8 +35,6 @@ pub(crate) use self::lock_free::LockFree;
 pub(crate) use self::locked::Locked;
 use self::magazine::{BATCH, Batch, Magazine, Magazines};
 use self::thread::Thread;
-#[cfg(fastalloc_loom)]
-pub(crate) use self::thread::register_as;
 use super::local::Maker;
 use super::{Defer, is_fat};
 use crate::chunk::{Geometry, Header};
@@ -43,8 +43,8 @@ use crate::error::{Error, Result};
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
-use crate::sync::yield_now;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use crate::sync::zeroed::{AtomicU32, AtomicU64};
+use crate::sync::{spin_loop, yield_now};
 
 /// Where the slots are that no magazine has. No function calls user code, unless it says so.
 pub(crate) trait Depot<T>: Sized {
@@ -198,7 +198,7 @@ impl Counts {
                 return;
             }
             if count == LOCKED {
-                core::hint::spin_loop();
+                spin_loop();
                 continue;
             }
             let changed = word - u64::from(count) + u64::from(change(count));

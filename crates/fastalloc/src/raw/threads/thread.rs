@@ -1,11 +1,13 @@
 //! What pools know about a thread, and fences of which only one side costs anything.
 
 use alloc::boxed::Box;
+#[cfg(not(fastalloc_loom))]
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 #[cfg(not(fastalloc_loom))]
 use core::sync::atomic::compiler_fence;
+#[cfg(not(fastalloc_loom))]
 use std::thread_local;
 
 use super::Head;
@@ -258,23 +260,38 @@ mod membarrier {
 
 #[cfg(fastalloc_loom)]
 loom::thread_local! {
-    static CURRENT: Cell<Option<&'static Thread>> = Cell::new(None);
+    /// The current thread of a model, and whether it is registered.
+    static CURRENT: Cell<(Option<&'static Thread>, bool)> = Cell::new((None, false));
 }
 
 #[cfg(fastalloc_loom)]
 pub(super) fn current() -> &'static Thread {
-    CURRENT.with(Cell::get).expect("each thread of a model calls `register_as` first")
+    CURRENT.with(|current| {
+        let (thread, registered) = current.get();
+        // One for each thread: as nobody looks at the one that remembers nothing, there need not be only one.
+        let thread = thread.unwrap_or_else(|| Thread::of_model(0));
+        current.set((Some(thread), registered));
+        thread
+    })
 }
 
 #[cfg(fastalloc_loom)]
 pub(super) fn registered() -> Option<&'static Thread> {
-    Some(current())
+    let (thread, registered) = CURRENT.with(Cell::get);
+    thread.filter(|_| registered)
 }
 
-/// Makes the current thread of a model the one with this number. Those that end leave theirs to others, with
-/// what the pools know: the first call with a number makes a `Thread`, which is returned.
+/// What models need.
 #[cfg(fastalloc_loom)]
-pub(crate) fn register_as(number: usize) {
-    let thread = Thread::new(Place::of(number).expect("a small number"), false);
-    CURRENT.with(|current| current.set(Some(Box::leak(Box::new(thread)))));
+impl Thread {
+    /// Makes what pools know about the thread with this number, of those that are registered.
+    pub(super) fn of_model(number: usize) -> &'static Self {
+        Box::leak(Box::new(Self::new(Place::of(number).expect("a small number"), false)))
+    }
+}
+
+/// Makes the current thread of a model this one, or one that is not registered.
+#[cfg(all(test, fastalloc_loom))]
+pub(super) fn register(thread: Option<&'static Thread>) {
+    CURRENT.with(|current| current.set((thread, thread.is_some())));
 }
