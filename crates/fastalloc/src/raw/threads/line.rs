@@ -117,10 +117,13 @@ impl Line {
         if self.waiting.load(Relaxed) == 0 {
             return wakers;
         }
-        self.pending.store(true, SeqCst);
+        self.pending.swap(true, SeqCst);
         while self.pending.load(SeqCst) {
+            // The lock alone does not keep the order: who does not get it must be seen by the holder, who looks again
+            // below, after the lock was free.
+            fence(SeqCst);
             let served = self.queue.try_with(|queue| {
-                self.pending.store(false, SeqCst);
+                self.pending.swap(false, SeqCst);
                 while let Some(first) = queue.entries.first_entry() {
                     let Some(taken) = take(first.get().with_object) else { break };
                     wakers.extend(first.remove().tell(State::Served(taken)));
@@ -130,6 +133,7 @@ impl Line {
             if served.is_none() {
                 break;
             }
+            fence(SeqCst);
         }
         wakers
     }
