@@ -69,7 +69,7 @@ impl<T: ?Sized + Tenant> ThreadSafeHandle<T> {
         ManuallyDrop::new(self).value
     }
 
-    fn location(&self) -> Location<'_> {
+    pub(crate) fn location(&self) -> Location<'_> {
         // SAFETY: the slot is occupied as long as the handle has it.
         unsafe { Location::of(self.value) }
     }

@@ -14,7 +14,8 @@ use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
-use core::mem::{self, ManuallyDrop};
+use core::mem;
+use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicUsize as Count;
 use core::task::{Context, Poll, Waker};
@@ -24,19 +25,27 @@ use loom::cell::UnsafeCell;
 use loom::sync::Notify;
 use loom::thread::{self as threads, JoinHandle};
 
+#[cfg(feature = "lock-free")]
+use super::LockFree;
 use super::thread::{Thread, register};
-use super::{Counts, Depot, Head, Location, LockFree, Locked, Operations, Shared, SharedOwner, SharedVacancy, Waiting};
+use super::{Counts, Depot, Head, Locked, Operations, Shared, SharedOwner, SharedVacancy, Waiting};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::poolable::Poolable;
-use crate::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle, ThreadSafeWeakHandle};
+use crate::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// Tries all executions of a program, with as many preemptions as `LOOM_MAX_PREEMPTIONS` says.
 fn check(program: impl Fn() + Send + Sync + 'static) {
+    check_large(0, program);
+}
+
+/// The same for a program that has too many executions: with so many preemptions fewer.
+fn check_large(fewer: usize, program: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.map(|bound| bound.saturating_sub(fewer));
     builder.max_branches = 20_000;
     let executions = Arc::new(Count::new(0));
     let counted = Arc::clone(&executions);
@@ -44,6 +53,7 @@ fn check(program: impl Fn() + Send + Sync + 'static) {
         counted.fetch_add(1, Relaxed);
         FREED.with_borrow_mut(Vec::clear);
         WATCHED.with_borrow_mut(Vec::clear);
+        OBJECTS.set((0, 0));
         program();
     });
     let executions = executions.load(Relaxed);
@@ -53,16 +63,87 @@ fn check(program: impl Fn() + Send + Sync + 'static) {
 
 // All threads of a model are one of the machine.
 thread_local! {
+    /// Who has the slots of the pool.
+    static SLOTS: RefCell<Arc<[Slot]>> = RefCell::new(Arc::new([]));
+    /// Objects that were made in this execution, and those of them that exist.
+    static OBJECTS: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     /// The memory of cores that were freed in this execution.
     static FREED: RefCell<Vec<Freed>> = const { RefCell::new(Vec::new()) };
     /// Counts whose memory goes with the core's.
     static WATCHED: RefCell<Vec<NonNull<Counts>>> = const { RefCell::new(Vec::new()) };
-    /// Objects that exist in this execution.
-    static OBJECTS: Cell<usize> = const { Cell::new(0) };
 }
 
-fn freed() -> usize {
-    FREED.with_borrow(Vec::len)
+/// Who has a slot: written by each owner, so that loom sees whether they follow each other.
+#[derive(Debug, Default)]
+struct Slot(UnsafeCell<bool>);
+
+fn own(slot: usize, owned: bool) {
+    let slots = SLOTS.with_borrow(Arc::clone);
+    // SAFETY: loom reports it if another thread does the same.
+    let before = slots[slot].0.with_mut(|before| unsafe { before.replace(owned) });
+    assert_ne!(before, owned, "a slot has two owners");
+}
+
+/// What is in the slots.
+#[derive(Debug)]
+struct Object {
+    number: usize,
+    slot: Option<usize>,
+    content: UnsafeCell<()>,
+}
+
+impl Object {
+    fn read(&self) -> usize {
+        self.content.with(|_| self.number)
+    }
+
+    fn write(&mut self) {
+        self.content.with_mut(|_| ());
+    }
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        let (made, alive) = OBJECTS.get();
+        OBJECTS.set((made + 1, alive + 1));
+        Self { number: made, slot: None, content: UnsafeCell::new(()) }
+    }
+}
+
+impl Clone for Object {
+    fn clone(&self) -> Self {
+        self.read();
+        Self::default()
+    }
+}
+
+impl Poolable for Object {
+    fn on_acquire(&mut self) {
+        // SAFETY: the object is in a slot.
+        let slot = unsafe { super::index(NonNull::from(&mut *self)) };
+        own(slot, true);
+        self.slot = Some(slot);
+        self.write();
+    }
+
+    fn on_release(&mut self) {
+        self.write();
+        if let Some(slot) = self.slot.take() {
+            own(slot, false);
+        }
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        self.on_release();
+        let (made, alive) = OBJECTS.get();
+        OBJECTS.set((made, alive - 1));
+    }
+}
+
+fn assert_all_destroyed() {
+    assert_eq!(OBJECTS.get().1, 0, "objects were not destroyed");
 }
 
 /// Memory that is not used for anything else before the execution has ended.
@@ -75,47 +156,27 @@ impl Drop for Freed {
     }
 }
 
-/// What is in the slots: an object that is counted as long as it exists.
-#[derive(Debug)]
-struct Object(());
-
-impl Default for Object {
-    fn default() -> Self {
-        OBJECTS.set(OBJECTS.get() + 1);
-        Self(())
-    }
+fn assert_freed(cores: usize) {
+    assert_eq!(FREED.with_borrow(Vec::len), cores, "cores were freed");
 }
 
-impl Poolable for Object {}
-
-impl Drop for Object {
-    fn drop(&mut self) {
-        OBJECTS.set(OBJECTS.get() - 1);
-    }
-}
-
-/// Who has a slot: written by each owner, so that loom sees whether they follow each other.
-#[derive(Debug, Default)]
-struct Owned(UnsafeCell<bool>);
-
-impl Owned {
-    fn set(&self, owned: bool) {
-        // SAFETY: loom reports it if another thread does the same.
-        let before = self.0.with_mut(|before| unsafe { before.replace(owned) });
-        assert_ne!(before, owned, "a slot has two owners");
-    }
-}
+type Handle = ThreadSafeHandle<Object>;
 
 /// A pool, to be kept by the main thread until the others have ended.
-struct Model<D: Kind> {
-    core: Arc<SharedOwner<Object, D>>,
-    owned: Arc<[Owned]>,
-}
+struct Model<D: Kind>(Arc<SharedOwner<Object, D>>);
 
 impl<D: Kind> Clone for Model<D> {
     /// Not counted by the core.
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), owned: Arc::clone(&self.owned) }
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Kind> Deref for Model<D> {
+    type Target = Shared<Object, D>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
@@ -126,18 +187,29 @@ impl<D: Kind> Model<D> {
         Self::with_config(PoolConfig::builder().capacity(capacity).build().unwrap())
     }
 
-    /// A pool in which a thread has a magazine with so many slots, and all others are held.
+    /// A pool that recycles.
+    fn of_objects(capacity: usize) -> Self {
+        Self::with_config(PoolConfig::builder().capacity(capacity).initializer(Object::default).build().unwrap())
+    }
+
+    /// A pool in which the magazine of a thread has so many slots, and all others are held.
     fn with_magazine(thread: &'static Thread, count: usize) -> (Self, Vec<Handle>) {
-        let model = Self::new(4 + count);
-        let handles = model.allocate_as(thread, count);
-        let held = model.hold_the_rest();
+        let (model, handles, held) = Self::with_empty_magazine(thread, count);
         as_thread(thread, || drop(handles));
-        assert_eq!(model.core.depot.vacant(), 0);
         (model, held)
     }
 
+    /// The same, but the slots for the magazine are in use as well.
+    fn with_empty_magazine(thread: &'static Thread, count: usize) -> (Self, Vec<Handle>, Vec<Handle>) {
+        let model = Self::new(4 + count);
+        let handles = as_thread(thread, || model.allocate_all(count));
+        let held = model.allocate_all(model.depot.vacant());
+        assert_eq!(model.depot.vacant(), 0);
+        (model, handles, held)
+    }
+
     fn with_config(config: PoolConfig<Object>) -> Self {
-        let owned = core::iter::repeat_with(Owned::default).take(config.capacity).collect();
+        SLOTS.set(core::iter::repeat_with(Slot::default).take(config.capacity).collect());
         let core = SharedOwner::create(config).unwrap();
         // SAFETY: nobody else uses the core yet.
         unsafe { core.head().as_mut() }.operations = const { &Self::OPERATIONS };
@@ -148,86 +220,65 @@ impl<D: Kind> Model<D> {
         head.transfers.begun.fetch_add(0, SeqCst);
         head.transfers.ended.fetch_add(0, SeqCst);
         head.line.leave(0);
-        Self { core: Arc::new(core), owned }
+        Self(Arc::new(core))
     }
 
-    /// Another pool with the same core, which is counted.
-    fn pool(&self) -> SharedOwner<Object, D> {
-        SharedOwner::clone(&self.core)
-    }
-
-    /// The pool that was counted all along.
-    fn into_pool(self) -> SharedOwner<Object, D> {
-        let Some(core) = Arc::into_inner(self.core) else { panic!("the model is still used") };
-        core
-    }
-
-    fn own(&self, value: NonNull<Object>) -> Handle {
-        // SAFETY: the slot is occupied.
-        let index = unsafe { super::index(value) };
-        self.owned[index].set(true);
-        // SAFETY: nobody else has it, as was just checked.
-        let handle = unsafe { ThreadSafeHandle::from_raw(value) };
-        Handle { handle: ManuallyDrop::new(handle), index, owned: Arc::clone(&self.owned) }
-    }
-
-    fn fill(&self, vacancy: SharedVacancy<'_, Object, D>) -> Handle {
-        self.own(vacancy.fill(Object::default()))
+    /// Another pool with the same core, which counts it.
+    fn pool(&self) -> Self {
+        Self(Arc::new(SharedOwner::clone(&self.0)))
     }
 
     fn allocate(&self) -> Result<Handle> {
-        Ok(self.fill(self.core.vacancy()?))
+        let value = self.vacancy()?.fill(Object::default());
+        // SAFETY: the slot was just taken.
+        Ok(unsafe { Handle::from_raw(value) })
     }
 
-    /// What the thread takes out of the depot, which leaves its magazine fit for as many.
-    fn allocate_as(&self, thread: &'static Thread, count: usize) -> Vec<Handle> {
-        as_thread(thread, || core::iter::repeat_with(|| self.allocate().unwrap()).take(count).collect())
+    fn allocate_all(&self, count: usize) -> Vec<Handle> {
+        core::iter::repeat_with(|| self.allocate().unwrap()).take(count).collect()
     }
 
-    /// Takes all that is in the depot, out of the way.
-    fn hold_the_rest(&self) -> Vec<Handle> {
-        core::iter::repeat_with(|| self.allocate().unwrap()).take(self.core.depot.vacant()).collect()
+    /// Takes an object of a pool that recycles.
+    fn acquire_object(&self) -> Result<Handle> {
+        let value = self.acquire()?;
+        // SAFETY: the slot was just taken.
+        Ok(unsafe { Handle::from_raw(value) })
+    }
+
+    /// A value that threads share.
+    fn share(&self) -> ThreadSafeSharedHandle<Object> {
+        let handle = self.allocate().unwrap();
+        let counts = handle.location().counts_or_make().unwrap();
+        // Makes them, before threads use them.
+        let _ = (&*counts.strong, &*counts.generation, &*counts.weak);
+        WATCHED.with_borrow_mut(|watched| watched.push(NonNull::from(counts)));
+        handle.into_shared()
     }
 
     /// Asks for a slot, or for a place in the line.
     fn join(&self) -> Place<D> {
         // SAFETY: models keep the pool longer than those who wait.
-        let core = unsafe { &*ptr::from_ref::<Shared<Object, D>>(&**self.core) };
-        let (handle, waiting) = match core.take_or_wait(false) {
-            Ok(Ok(vacancy)) => (Some(Ok(self.fill(vacancy))), None),
-            Ok(Err(waiting)) => (None, Some(waiting)),
-            Err(error) => (Some(Err(error)), None),
+        let core = unsafe { &*ptr::from_ref::<Shared<Object, D>>(self) };
+        let place = match core.take_or_wait(false) {
+            Ok(Ok(vacancy)) => Err(Ok(vacancy)),
+            Ok(Err(waiting)) => Ok(waiting),
+            Err(error) => Err(Err(error)),
         };
-        Place { handle, waiting, model: self.clone(), bell: Arc::default() }
+        Place { place, bell: Arc::default() }
     }
 
-    /// Slots that can be allocated, when no other thread uses the pool any more.
-    fn assert_vacant(&self, count: usize) {
+    /// All slots can be allocated, when no other thread uses the pool any more, and nobody has one.
+    fn assert_vacant(&self) {
         let handles: Vec<_> = core::iter::from_fn(|| self.allocate().ok()).collect();
-        assert_eq!(handles.len(), count, "slots are lost");
+        assert_eq!(handles.len(), self.capacity(), "slots are lost");
+        drop(handles);
+        assert_all_destroyed();
     }
 }
 
-/// Owns a slot.
-struct Handle {
-    handle: ManuallyDrop<ThreadSafeHandle<Object>>,
-    index: usize,
-    owned: Arc<[Owned]>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.owned[self.index].set(false);
-        // SAFETY: the handle is not used afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.handle) };
-    }
-}
-
-/// A place in the line.
+/// A place in the line, or what was there without waiting.
 struct Place<D: Kind> {
-    handle: Option<Result<Handle>>,
-    waiting: Option<Waiting<'static, Object, D>>,
-    model: Model<D>,
+    place: Result<Waiting<'static, Object, D>, Result<SharedVacancy<'static, Object, D>>>,
     bell: Arc<Bell>,
 }
 
@@ -247,12 +298,16 @@ impl Wake for Bell {
 
 impl<D: Kind> Place<D> {
     fn poll(&mut self) -> Poll<Result<Handle>> {
-        if let Some(handle) = self.handle.take() {
-            return Poll::Ready(handle);
-        }
         let waker = Waker::from(Arc::clone(&self.bell));
-        let Some(waiting) = &mut self.waiting else { panic!("it was told already") };
-        waiting.poll(&mut Context::from_waker(&waker)).map(|vacancy| vacancy.map(|vacancy| self.model.fill(vacancy)))
+        let vacancy = match &mut self.place {
+            Ok(waiting) => match waiting.poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(vacancy) => vacancy,
+                Poll::Pending => return Poll::Pending,
+            },
+            Err(vacancy) => mem::replace(vacancy, Err(Error::Timeout)),
+        };
+        // SAFETY: the slot was just taken.
+        Poll::Ready(vacancy.map(|vacancy| unsafe { Handle::from_raw(vacancy.fill(Object::default())) }))
     }
 
     /// Sleeps until it is told. If nobody wakes it, loom reports a deadlock.
@@ -327,18 +382,32 @@ fn join_all<R, const N: usize>(threads: [JoinHandle<R>; N]) -> [R; N] {
     threads.map(|thread| thread.join().unwrap())
 }
 
-// Slots.
+// Taking and releasing.
 
 /// Both allocate and release: never the same slot at once.
 fn a_slot_has_one_owner<D: Kind>() {
     check(|| {
         let model = Model::<D>::new(1);
-        let threads = [0, 1].map(|number| {
+        let use_slot = |number| {
             let model = model.clone();
             spawn(Some(thread(number)), move || drop(model.allocate()))
-        });
-        join_all(threads);
-        model.assert_vacant(1);
+        };
+        join_all([use_slot(0), use_slot(1)]);
+        model.assert_vacant();
+    });
+}
+
+/// The same with an object that stays in the slot.
+fn an_object_has_one_owner<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::of_objects(1);
+        let use_object = |number| {
+            let model = model.clone();
+            spawn(Some(thread(number)), move || drop(model.acquire_object()))
+        };
+        join_all([use_object(0), use_object(1)]);
+        drop(model.acquire_object().unwrap());
+        assert_eq!(OBJECTS.get(), (1, 1), "the object was made more than once, or destroyed");
     });
 }
 
@@ -346,12 +415,12 @@ fn a_slot_has_one_owner<D: Kind>() {
 fn two_threads_get_a_slot_each<D: Kind>() {
     check(|| {
         let model = Model::<D>::new(2);
-        let threads = [0, 1].map(|number| {
+        let take = |number| {
             let model = model.clone();
             spawn(Some(thread(number)), move || model.allocate().unwrap())
-        });
-        drop(join_all(threads));
-        model.assert_vacant(2);
+        };
+        drop(join_all([take(0), take(1)]));
+        model.assert_vacant();
     });
 }
 
@@ -359,27 +428,71 @@ fn two_threads_get_a_slot_each<D: Kind>() {
 fn two_threads_make_magazines<D: Kind>() {
     check(|| {
         let model = Model::<D>::new(9);
-        let threads = [0, 1].map(|number| {
+        let use_slot = |number| {
             let model = model.clone();
             spawn(Some(thread(number)), move || drop(model.allocate().unwrap()))
-        });
-        join_all(threads);
-        model.assert_vacant(9);
+        };
+        join_all([use_slot(0), use_slot(1)]);
+        model.assert_vacant();
     });
 }
+
+/// What was released before is found, wherever another thread released it.
+fn a_slot_handed_over_is_found<D: Kind>(with_magazine: bool) {
+    check(move || {
+        let first = thread(0);
+        let (model, handles, held) =
+            if with_magazine { Model::<D>::with_empty_magazine(first, 1) } else { full(Model::new(1)) };
+        let is_released = Arc::new(AtomicBool::new(false));
+        let releaser = spawn(Some(first), {
+            let is_released = Arc::clone(&is_released);
+            move || {
+                drop(handles);
+                is_released.store(true, Release);
+            }
+        });
+        let taker = spawn(Some(thread(1)), {
+            let model = model.clone();
+            move || {
+                let must_be_there = is_released.load(Acquire);
+                let handle = model.allocate();
+                assert!(handle.is_ok() || !must_be_there, "a vacant slot was not found");
+            }
+        });
+        join_all([releaser, taker]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+fn a_slot_handed_over_to_the_depot_is_found<D: Kind>() {
+    a_slot_handed_over_is_found::<D>(false);
+}
+
+fn a_slot_handed_over_to_a_magazine_is_found<D: Kind>() {
+    a_slot_handed_over_is_found::<D>(true);
+}
+
+/// A pool and all its slots.
+fn full<D: Kind>(model: Model<D>) -> (Model<D>, Vec<Handle>, Vec<Handle>) {
+    let handles = model.allocate_all(model.capacity());
+    (model, handles, Vec::new())
+}
+
+// Stealing.
 
 /// The only vacant slot is in a magazine: its thread takes it and puts it back, while another one steals it.
 fn a_slot_in_a_magazine_has_one_owner<D: Kind>() {
     check(|| {
         let first = thread(0);
         let (model, held) = Model::<D>::with_magazine(first, 1);
-        let threads = [Some(first), None].map(|thread| {
+        let use_slot = |thread| {
             let model = model.clone();
             spawn(thread, move || drop(model.allocate()))
-        });
-        join_all(threads);
-        model.assert_vacant(1);
+        };
+        join_all([use_slot(Some(first)), use_slot(None)]);
         drop(held);
+        model.assert_vacant();
     });
 }
 
@@ -388,13 +501,13 @@ fn stealing_finds_what_is_vacant<D: Kind>() {
     check(|| {
         let first = thread(0);
         let (model, held) = Model::<D>::with_magazine(first, 2);
-        let threads = [Some(first), None].map(|thread| {
+        let use_slot = |thread| {
             let model = model.clone();
             spawn(thread, move || drop(model.allocate().unwrap()))
-        });
-        join_all(threads);
-        model.assert_vacant(2);
+        };
+        join_all([use_slot(Some(first)), use_slot(None)]);
         drop(held);
+        model.assert_vacant();
     });
 }
 
@@ -402,11 +515,499 @@ fn stealing_finds_what_is_vacant<D: Kind>() {
 fn two_thieves_get_a_slot_each<D: Kind>() {
     check(|| {
         let (model, held) = Model::<D>::with_magazine(thread(0), 2);
-        let threads = [(); 2].map(|()| {
+        let steal = || {
             let model = model.clone();
             spawn(None, move || model.allocate().unwrap())
+        };
+        let stolen = join_all([steal(), steal()]);
+        drop((stolen, held));
+        model.assert_vacant();
+    });
+}
+
+/// A slot on its way from a magazine to the depot is not overlooked.
+fn a_flush_hides_no_slot<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 1);
+        let owner = spawn(Some(first), {
+            let model = model.clone();
+            move || model.flush_thread()
         });
-        drop((join_all(threads), held));
+        let thief = spawn(None, {
+            let model = model.clone();
+            move || drop(model.allocate().unwrap())
+        });
+        join_all([owner, thief]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+/// Nor are those of a magazine that becomes too full.
+fn a_spill_hides_no_slot<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, mut handles, held) = Model::<D>::with_empty_magazine(first, 4);
+        let last = handles.pop();
+        as_thread(first, || drop(handles));
+        let owner = spawn(Some(first), move || drop(last));
+        let thief = spawn(None, {
+            let model = model.clone();
+            move || drop(model.allocate_all(3))
+        });
+        join_all([owner, thief]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+/// Several slots are found at once, or none is taken.
+fn a_batch_is_found<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 2);
+        let owner = spawn(Some(first), {
+            let model = model.clone();
+            move || model.flush_thread()
+        });
+        let thief = spawn(None, {
+            let model = model.clone();
+            move || assert_eq!(model.vacancies(2).unwrap().len(), 2)
+        });
+        join_all([owner, thief]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+// The end of threads.
+
+/// A thread ends, another one takes over what pools know about it, and a third one steals.
+fn a_thread_takes_over<D: Kind>() {
+    check_large(1, || {
+        let first = thread(0);
+        let (model, handles, held) = Model::<D>::with_empty_magazine(first, 1);
+        let retired = Arc::new(Mutex::new(None));
+        let predecessor = spawn(Some(first), {
+            let retired = Arc::clone(&retired);
+            move || {
+                drop(handles);
+                retire(&retired);
+            }
+        });
+        let successor = spawn(None, {
+            let model = model.clone();
+            move || {
+                register(retired.try_with(Option::take).flatten());
+                drop(model.allocate());
+            }
+        });
+        let thief = spawn(None, {
+            let model = model.clone();
+            move || drop(model.allocate())
+        });
+        join_all([predecessor, successor, thief]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+/// What a thread does when it ends.
+fn retire(retired: &Mutex<Option<&'static Thread>>) {
+    let thread = super::thread::registered();
+    register(None);
+    retired.with(|retired| *retired = thread);
+}
+
+// The end of pools.
+
+/// The pool ends while a handle does: the core is freed once, by who is last.
+fn a_pool_ends_while_a_handle_does<D: Kind>(with_magazine: bool) {
+    check(move || {
+        let first = thread(0);
+        let (model, handles, held) =
+            if with_magazine { Model::<D>::with_empty_magazine(first, 1) } else { full(Model::new(1)) };
+        let user = spawn(Some(first), move || drop(handles));
+        let owner = spawn(Some(thread(1)), move || drop(model));
+        join_all([user, owner]);
+        if with_magazine {
+            assert_freed(0);
+            drop(held);
+        }
+        assert_freed(1);
+        assert_all_destroyed();
+    });
+}
+
+fn a_pool_ends_while_a_handle_goes_to_the_depot<D: Kind>() {
+    a_pool_ends_while_a_handle_does::<D>(false);
+}
+
+fn a_pool_ends_while_a_handle_goes_to_a_magazine<D: Kind>() {
+    a_pool_ends_while_a_handle_does::<D>(true);
+}
+
+/// The same with two handles, which outlive it or not.
+fn a_pool_ends_while_two_handles_do<D: Kind>() {
+    check(|| {
+        let (model, mut handles, _) = full(Model::<D>::new(2));
+        let other = handles.pop();
+        let users = [spawn(Some(thread(0)), move || drop(handles)), spawn(Some(thread(1)), move || drop(other))];
+        let owner = spawn(None, move || drop(model));
+        join_all(users);
+        owner.join().unwrap();
+        assert_freed(1);
+        assert_all_destroyed();
+    });
+}
+
+/// Two pools with one core end, one of them after it was used.
+fn two_pools_end<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 1);
+        drop(held);
+        let other = model.pool();
+        let user = spawn(Some(first), move || drop((model.allocate().unwrap(), model)));
+        let owner = spawn(None, move || drop(other));
+        join_all([user, owner]);
+        assert_freed(1);
+        assert_all_destroyed();
+    });
+}
+
+/// A thread ends with slots in its magazine, and the pool does.
+fn a_pool_ends_while_a_thread_does<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, handles, held) = Model::<D>::with_empty_magazine(first, 1);
+        drop(held);
+        let retired = Arc::new(Mutex::new(None));
+        let user = spawn(Some(first), {
+            let retired = Arc::clone(&retired);
+            move || {
+                drop(handles);
+                retire(&retired);
+            }
+        });
+        let successor = spawn(None, move || {
+            register(retired.try_with(Option::take).flatten());
+            drop(model);
+        });
+        join_all([user, successor]);
+        assert_freed(1);
+        assert_all_destroyed();
+    });
+}
+
+/// A handle that outlives its pool takes another slot of it, or is told that it is too late.
+fn a_pool_ends_while_a_value_is_cloned<D: Kind>() {
+    check(|| {
+        let (model, mut handles, _) = full(Model::<D>::new(2));
+        drop(handles.pop());
+        let user = spawn(None, move || {
+            let clone = handles[0].try_clone();
+            assert!(!matches!(clone, Err(Error::PoolExhausted { .. })));
+        });
+        let owner = spawn(None, move || drop(model));
+        join_all([user, owner]);
+        assert_freed(1);
+        assert_all_destroyed();
+    });
+}
+
+// Waiting.
+
+/// Who waits is served, wherever the slot is released.
+fn a_waiter_is_served<D: Kind>(with_magazine: bool) {
+    check(move || {
+        let first = thread(0);
+        let (model, handles, held) =
+            if with_magazine { Model::<D>::with_empty_magazine(first, 1) } else { full(Model::new(1)) };
+        let releaser = spawn(Some(first), move || drop(handles));
+        let waiter = spawn(None, {
+            let model = model.clone();
+            move || drop(model.join().wait().unwrap())
+        });
+        join_all([releaser, waiter]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+fn a_waiter_is_served_by_the_depot<D: Kind>() {
+    a_waiter_is_served::<D>(false);
+}
+
+fn a_waiter_is_served_by_a_magazine<D: Kind>() {
+    a_waiter_is_served::<D>(true);
+}
+
+/// Two wait for one slot: each gets it.
+fn two_waiters_are_served<D: Kind>() {
+    check_large(1, || {
+        let (model, handles, _) = full(Model::<D>::new(1));
+        let releaser = spawn(Some(thread(0)), move || drop(handles));
+        let wait = || {
+            let model = model.clone();
+            spawn(None, move || drop(model.join().wait().unwrap()))
+        };
+        join_all([releaser, wait(), wait()]);
+        model.assert_vacant();
+    });
+}
+
+/// The first in the line leaves it while a slot is released: the second one gets it.
+fn a_cancelled_waiter_loses_no_slot<D: Kind>() {
+    check(|| {
+        let (model, handles, _) = full(Model::<D>::new(1));
+        let (mut first, second) = (model.join(), model.join());
+        assert!(first.poll().is_pending());
+        let releaser = spawn(Some(thread(0)), move || drop(handles));
+        let canceller = spawn(None, move || drop(first));
+        let waiter = spawn(None, move || drop(second.wait().unwrap()));
+        join_all([releaser, canceller, waiter]);
+        model.assert_vacant();
+    });
+}
+
+/// The only one in the line leaves it while a slot is released: it is vacant then.
+fn the_last_waiter_loses_no_slot<D: Kind>() {
+    check(|| {
+        let (model, handles, held) = Model::<D>::with_empty_magazine(thread(0), 1);
+        let place = model.join();
+        let releaser = spawn(Some(thread(0)), move || drop(handles));
+        let canceller = spawn(None, move || drop(place));
+        join_all([releaser, canceller]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+/// Who waits is told that the pool was closed.
+fn a_waiter_is_told_of_the_end<D: Kind>() {
+    check(|| {
+        let (model, handles, _) = full(Model::<D>::new(1));
+        let closer = spawn(None, {
+            let model = model.clone();
+            move || model.close()
+        });
+        let waiter = spawn(None, {
+            let model = model.clone();
+            move || assert!(matches!(model.join().wait(), Err(Error::Closed)))
+        });
+        join_all([closer, waiter]);
+        drop(handles);
+    });
+}
+
+/// A slot that is released while the pool is closed is not lost, whether or not the waiter gets it.
+fn a_closed_pool_keeps_its_slots<D: Kind>() {
+    check(|| {
+        let (model, handles, held) = Model::<D>::with_empty_magazine(thread(0), 1);
+        let place = model.join();
+        let releaser = spawn(Some(thread(0)), move || drop(handles));
+        let closer = spawn(None, {
+            let model = model.clone();
+            move || model.close()
+        });
+        let waiter = spawn(None, move || drop(place.wait()));
+        join_all([releaser, closer, waiter]);
+        drop(held);
+        assert_eq!(model.depot.vacant(), model.capacity());
+    });
+}
+
+/// All magazines are flushed while one is used.
+fn a_flush_of_all_loses_no_slot<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 1);
+        let user = spawn(Some(first), {
+            let model = model.clone();
+            move || drop(model.allocate().unwrap())
+        });
+        let flusher = spawn(None, {
+            let model = model.clone();
+            move || model.flush_threads()
+        });
+        join_all([user, flusher]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
+// Counted handles.
+
+/// The last of two handles destroys the value, after the other one has used it.
+fn the_last_shared_handle_destroys<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let look = |handle: ThreadSafeSharedHandle<Object>| {
+            spawn(None, move || {
+                handle.read();
+            })
+        };
+        join_all([look(handle.clone()), look(handle)]);
+        model.assert_vacant();
+    });
+}
+
+/// An upgrade finds the value, or nothing.
+fn an_upgrade_meets_the_last_drop<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let weak = handle.downgrade();
+        let dropper = spawn(None, move || {
+            handle.read();
+        });
+        let upgrader = spawn(None, move || weak.upgrade().map(|handle| handle.read()));
+        dropper.join().unwrap();
+        upgrader.join().unwrap();
+        model.assert_vacant();
+    });
+}
+
+/// An upgrade never finds a later tenant of the slot.
+fn an_upgrade_finds_no_later_tenant<D: Kind>(then: fn(Handle)) {
+    check(move || {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let (weak, number) = (handle.downgrade(), handle.read());
+        let dropper = spawn(None, {
+            let model = model.clone();
+            move || {
+                drop(handle);
+                // Occupied as long as the upgraded handle lives.
+                if let Ok(next) = model.allocate() {
+                    then(next);
+                }
+            }
+        });
+        let upgrader = spawn(None, move || {
+            if let Some(handle) = weak.upgrade() {
+                assert_eq!(handle.read(), number, "that is a later tenant");
+            }
+        });
+        join_all([dropper, upgrader]);
+        model.assert_vacant();
+    });
+}
+
+fn an_upgrade_finds_no_later_shared_tenant<D: Kind>() {
+    an_upgrade_finds_no_later_tenant::<D>(|handle| {
+        handle.into_shared().read();
+    });
+}
+
+fn an_upgrade_finds_no_later_pinned_tenant<D: Kind>() {
+    an_upgrade_finds_no_later_tenant::<D>(|handle| drop(handle.into_pin()));
+}
+
+/// A mutable reference is to be had only if there is no other handle, and none is made from a weak one.
+fn the_only_handle_is_alone<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let mut handle = model.share();
+        let other = handle.clone();
+        let writer = spawn(None, move || {
+            if let Some(object) = handle.get_mut() {
+                object.write();
+            }
+        });
+        let reader = spawn(None, move || {
+            let weak = other.downgrade();
+            other.read();
+            drop(other);
+            if let Some(handle) = weak.upgrade() {
+                handle.read();
+            }
+        });
+        join_all([writer, reader]);
+        model.assert_vacant();
+    });
+}
+
+/// The same with a weak handle that is there from the start.
+fn the_only_handle_has_no_weak_ones<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let mut handle = model.share();
+        let weak = handle.downgrade();
+        let writer = spawn(None, move || {
+            if let Some(object) = handle.get_mut() {
+                object.write();
+            }
+        });
+        let reader = spawn(None, move || {
+            if let Some(handle) = weak.upgrade() {
+                handle.read();
+            }
+        });
+        join_all([writer, reader]);
+        model.assert_vacant();
+    });
+}
+
+/// One of two handles becomes the owner, after the other one has used the value.
+fn the_owner_is_alone<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let (other, weak) = (handle.clone(), handle.downgrade());
+        let owner = spawn(None, move || {
+            if let Ok(mut handle) = handle.try_into_owned() {
+                handle.write();
+            }
+        });
+        let reader = spawn(None, move || {
+            other.read();
+            drop(other);
+            if let Some(handle) = weak.upgrade() {
+                handle.read();
+            }
+        });
+        join_all([owner, reader]);
+        model.assert_vacant();
+    });
+}
+
+/// The pool, a value and a weak handle to it end together.
+fn a_weak_handle_outlives_the_pool<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let weak = handle.downgrade();
+        let dropper = spawn(None, move || drop(handle));
+        let owner = spawn(None, move || drop(model));
+        let upgrader = spawn(None, move || {
+            if let Some(handle) = weak.upgrade() {
+                handle.read();
+            }
+        });
+        join_all([dropper, owner, upgrader]);
+        assert_freed(1);
+        assert_all_destroyed();
+    });
+}
+
+/// A weak handle is made from a value that has outlived its pool, perhaps.
+fn a_weak_handle_is_made_after_the_pool<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let user = spawn(None, move || {
+            let weak = handle.downgrade();
+            drop(handle);
+            assert!(weak.upgrade().is_none());
+        });
+        let owner = spawn(None, move || drop(model));
+        join_all([user, owner]);
+        assert_freed(1);
+        assert_all_destroyed();
     });
 }
 
@@ -415,6 +1016,7 @@ macro_rules! models {
         mod locked {
             $(#[test] fn $name() { super::$name::<super::Locked<super::Object>>() })*
         }
+        #[cfg(feature = "lock-free")]
         mod lock_free {
             $(#[test] fn $name() { super::$name::<super::LockFree<super::Object>>() })*
         }
@@ -423,9 +1025,39 @@ macro_rules! models {
 
 models! {
     a_slot_has_one_owner
+    an_object_has_one_owner
     two_threads_get_a_slot_each
     two_threads_make_magazines
+    a_slot_handed_over_to_the_depot_is_found
+    a_slot_handed_over_to_a_magazine_is_found
     a_slot_in_a_magazine_has_one_owner
     stealing_finds_what_is_vacant
     two_thieves_get_a_slot_each
+    a_flush_hides_no_slot
+    a_spill_hides_no_slot
+    a_batch_is_found
+    a_flush_of_all_loses_no_slot
+    a_thread_takes_over
+    a_pool_ends_while_a_handle_goes_to_the_depot
+    a_pool_ends_while_a_handle_goes_to_a_magazine
+    a_pool_ends_while_two_handles_do
+    two_pools_end
+    a_pool_ends_while_a_thread_does
+    a_pool_ends_while_a_value_is_cloned
+    a_waiter_is_served_by_the_depot
+    a_waiter_is_served_by_a_magazine
+    two_waiters_are_served
+    a_cancelled_waiter_loses_no_slot
+    the_last_waiter_loses_no_slot
+    a_waiter_is_told_of_the_end
+    a_closed_pool_keeps_its_slots
+    the_last_shared_handle_destroys
+    an_upgrade_meets_the_last_drop
+    an_upgrade_finds_no_later_shared_tenant
+    an_upgrade_finds_no_later_pinned_tenant
+    the_only_handle_is_alone
+    the_only_handle_has_no_weak_ones
+    the_owner_is_alone
+    a_weak_handle_outlives_the_pool
+    a_weak_handle_is_made_after_the_pool
 }
