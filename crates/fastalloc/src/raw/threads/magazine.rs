@@ -187,6 +187,7 @@ pub(super) struct Place {
 }
 
 impl Place {
+    #[cfg(not(fastalloc_loom))]
     pub(super) const FIRST: Self = Self { segment: 0, offset: 0 };
 
     /// `None` for more threads than there is room for.

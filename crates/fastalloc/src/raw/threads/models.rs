@@ -9,6 +9,7 @@
 //! an atomic is not. Hence [`Model::new`], which writes each once.
 
 use alloc::alloc::dealloc;
+use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
@@ -64,7 +65,7 @@ fn check_large(fewer: usize, program: impl Fn() + Send + Sync + 'static) {
 // All threads of a model are one of the machine.
 thread_local! {
     /// Who has the slots of the pool.
-    static SLOTS: RefCell<Arc<[Slot]>> = RefCell::new(Arc::new([]));
+    static SLOTS: RefCell<Rc<[Slot]>> = RefCell::new(Rc::new([]));
     /// Objects that were made in this execution, and those of them that exist.
     static OBJECTS: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     /// The memory of cores that were freed in this execution.
@@ -78,7 +79,7 @@ thread_local! {
 struct Slot(UnsafeCell<bool>);
 
 fn own(slot: usize, owned: bool) {
-    let slots = SLOTS.with_borrow(Arc::clone);
+    let slots = SLOTS.with_borrow(Rc::clone);
     // SAFETY: loom reports it if another thread does the same.
     let before = slots[slot].0.with_mut(|before| unsafe { before.replace(owned) });
     assert_ne!(before, owned, "a slot has two owners");
@@ -433,6 +434,26 @@ fn two_threads_make_magazines<D: Kind>() {
             spawn(Some(thread(number)), move || drop(model.allocate().unwrap()))
         };
         join_all([use_slot(0), use_slot(1)]);
+        model.assert_vacant();
+    });
+}
+
+/// A thread uses the pool for the first time, while another one looks at all magazines.
+fn a_new_magazine_is_flushed<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(5);
+        let user = spawn(None, {
+            let model = model.clone();
+            move || {
+                register(Some(thread(0)));
+                drop(model.allocate().unwrap());
+            }
+        });
+        let flusher = spawn(None, {
+            let model = model.clone();
+            move || model.flush_threads()
+        });
+        join_all([user, flusher]);
         model.assert_vacant();
     });
 }
@@ -931,6 +952,25 @@ fn the_only_handle_is_alone<D: Kind>() {
     });
 }
 
+/// The same without a weak handle, which would order what the threads do.
+fn the_only_handle_follows_the_others<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(1);
+        let mut handle = model.share();
+        let other = handle.clone();
+        let writer = spawn(None, move || {
+            if let Some(object) = handle.get_mut() {
+                object.write();
+            }
+        });
+        let reader = spawn(None, move || {
+            other.read();
+        });
+        join_all([writer, reader]);
+        model.assert_vacant();
+    });
+}
+
 /// The same with a weak handle that is there from the start.
 fn the_only_handle_has_no_weak_ones<D: Kind>() {
     check(|| {
@@ -1028,6 +1068,7 @@ models! {
     an_object_has_one_owner
     two_threads_get_a_slot_each
     two_threads_make_magazines
+    a_new_magazine_is_flushed
     a_slot_handed_over_to_the_depot_is_found
     a_slot_handed_over_to_a_magazine_is_found
     a_slot_in_a_magazine_has_one_owner
@@ -1056,6 +1097,7 @@ models! {
     an_upgrade_finds_no_later_shared_tenant
     an_upgrade_finds_no_later_pinned_tenant
     the_only_handle_is_alone
+    the_only_handle_follows_the_others
     the_only_handle_has_no_weak_ones
     the_owner_is_alone
     a_weak_handle_outlives_the_pool
