@@ -22,7 +22,6 @@ use crate::handle::{keeps, owns};
 use crate::poolable::{Poolable, Tenant};
 use crate::raw::threads::{self, Counts, Head, Location, MANY};
 use crate::raw::{self, Defer};
-use crate::sync::atomic::fence;
 
 /// Owns a value in a slot of a pool that threads share.
 ///

@@ -771,7 +771,10 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         let share = self.share();
         match self.section_if_shared(share, |magazine| magazine.push_or_spill(slot, 2 * share)) {
-            Some(spilled) if spilled.slots().len() > 1 && self.head.exchange.put(spilled.slots()) => self.serve(),
+            // Few are not worth a batch.
+            Some(spilled) if 2 * spilled.slots().len() >= BATCH && self.head.exchange.put(spilled.slots()) => {
+                self.serve()
+            }
             Some(spilled) => self.give_to_depot(spilled.slots(), has_object),
             None => self.give_to_depot(&[slot], has_object),
         }

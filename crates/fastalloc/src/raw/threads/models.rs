@@ -218,8 +218,8 @@ impl<D: Kind> Model<D> {
         head.closed.swap(false, SeqCst);
         head.orphaned.swap(false, SeqCst);
         head.direct.fetch_add(0, SeqCst);
-        head.transfers.begun.fetch_add(0, SeqCst);
-        head.transfers.ended.fetch_add(0, SeqCst);
+        head.exchange.begun.fetch_add(0, SeqCst);
+        head.exchange.ended.fetch_add(0, SeqCst);
         head.line.leave(0);
         Self(Arc::new(core))
     }
@@ -335,8 +335,8 @@ unsafe fn free<D: Kind>(head: NonNull<Head>) {
         core.direct.with_mut(|_| ());
         core.pools.with_mut(|_| ());
         core.remaining.with_mut(|_| ());
-        core.transfers.begun.with_mut(|_| ());
-        core.transfers.ended.with_mut(|_| ());
+        core.exchange.begun.with_mut(|_| ());
+        core.exchange.ended.with_mut(|_| ());
         core.magazines.destroy();
     }
     for mut counts in WATCHED.take() {
