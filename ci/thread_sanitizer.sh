@@ -17,7 +17,7 @@ skip() {
     exit 0
 }
 
-libraries=
+libraries='' symbolizer=''
 if [[ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]]; then
     root="${CARGO_TARGET_DIR:-$PWD/target}/thread_sanitizer"
     libraries="$root/usr/lib/$(uname --machine)-linux-gnu"
@@ -31,15 +31,16 @@ if [[ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]]
         unpack_debian "$root" "$package" "rust-web-src=$package" "libclang-rt-$llvm-dev" "llvm-$llvm"
         ln --symbolic "$root/usr/lib/llvm-$llvm/lib/clang/$llvm/lib/linux/libclang_rt.tsan-$(uname --machine).a" "$runtime"
     fi
-    # With llvm-symbolizer, by which reports have line numbers.
-    PATH="$PATH:$(echo "$root"/usr/lib/llvm-*/bin)"
-    export PATH RUSTC="$root/usr/bin/rustc"
+    export RUSTC="$root/usr/bin/rustc"
+    # What gives reports names and line numbers.
+    symbolizer=":external_symbolizer_path=$(echo "$root"/usr/lib/llvm-*/bin/llvm-symbolizer)"
 fi
 
 export RUSTC_BOOTSTRAP=1 RUST_BACKTRACE=0 LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-export RUSTFLAGS="-Zsanitizer=thread -Cdebug-assertions=on -Cdebuginfo=line-tables-only"
+export RUSTFLAGS="-Zsanitizer=thread -Cdebug-assertions=on"
+export CARGO_PROFILE_OPTIMIZED_DEBUG=line-tables-only
 # What cannot be allocated is to be an error of the pool, as it is without the sanitizer.
-export TSAN_OPTIONS="allocator_may_return_null=1:history_size=7"
+export TSAN_OPTIONS="allocator_may_return_null=1:history_size=7$symbolizer"
 
 # With a target, the flags are not for procedural macros, which run inside the compiler.
 host=$("${RUSTC:-rustc}" --version --verbose | sed --quiet 's/^host: //p')
