@@ -132,8 +132,9 @@ static NOBODY: Thread = Thread::new(Place::FIRST, false);
 
 #[cfg(not(fastalloc_loom))]
 thread_local! {
-    /// Without a destructor, so that it is one load to read, and readable as long as the thread runs.
-    static CURRENT: Cell<&'static Thread> = const { Cell::new(&NOBODY) };
+    /// Without a destructor, so that it is one load to read, and readable as long as the thread runs. A pointer,
+    /// because Rust 1.85 allows no constant references to what changes.
+    static CURRENT: Cell<*const Thread> = const { Cell::new(&raw const NOBODY) };
     static GUARD: Guard = Guard::default();
 }
 
@@ -146,7 +147,7 @@ struct Guard(Cell<Option<&'static Thread>>);
 impl Drop for Guard {
     fn drop(&mut self) {
         // Handles that other destructors of this thread drop go without magazines.
-        CURRENT.set(&NOBODY);
+        CURRENT.set(&raw const NOBODY);
         if let Some(thread) = self.0.get() {
             RETIRED.with(|retired| retired.threads.push(thread));
         }
@@ -182,21 +183,22 @@ impl Retired {
 #[cfg(not(fastalloc_loom))]
 #[inline]
 pub(super) fn current() -> &'static Thread {
-    CURRENT.get()
+    // SAFETY: threads are never freed, and are changed through atomics only.
+    unsafe { &*CURRENT.get() }
 }
 
 /// The current thread, registered if it can be: not while its thread-local variables are destroyed, nor
 /// while another thread is in the way, because nobody waits for that.
 #[cfg(not(fastalloc_loom))]
 pub(super) fn registered() -> Option<&'static Thread> {
-    if ptr::eq(CURRENT.get(), &raw const NOBODY) {
+    if ptr::eq(current(), &raw const NOBODY) {
         let thread = GUARD.try_with(|guard| {
             guard.0.set(RETIRED.try_with(Retired::take).flatten());
             guard.0.get()
         });
         CURRENT.set(thread.ok()??);
     }
-    Some(CURRENT.get())
+    Some(current())
 }
 
 /// Makes all threads of the process pass a memory fence. See [`Thread::enter`].
