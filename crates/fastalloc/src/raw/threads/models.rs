@@ -928,6 +928,39 @@ fn an_upgrade_finds_no_later_pinned_tenant<D: Kind>() {
     an_upgrade_finds_no_later_tenant::<D>(|handle| drop(handle.into_pin()));
 }
 
+/// Nor does it find the same value when that has got another generation. Without the pool, whose fences would order what
+/// the threads do.
+fn an_upgrade_finds_no_later_generation<D: Kind>(then: fn(Handle)) {
+    check(move || {
+        let model = Model::<D>::new(1);
+        let handle = model.share();
+        let weak = handle.downgrade();
+        let owner = spawn(None, move || {
+            if let Ok(mut handle) = handle.try_into_owned() {
+                handle.write();
+                then(handle);
+            }
+        });
+        let upgrader = spawn(None, move || {
+            if let Some(handle) = weak.upgrade() {
+                handle.read();
+            }
+        });
+        join_all([owner, upgrader]);
+        model.assert_vacant();
+    });
+}
+
+fn an_upgrade_finds_no_value_shared_again<D: Kind>() {
+    an_upgrade_finds_no_later_generation::<D>(|handle| {
+        handle.into_shared().read();
+    });
+}
+
+fn an_upgrade_finds_no_value_pinned_meanwhile<D: Kind>() {
+    an_upgrade_finds_no_later_generation::<D>(|handle| drop(handle.into_pin()));
+}
+
 /// A mutable reference is to be had only if there is no other handle, and none is made from a weak one.
 fn the_only_handle_is_alone<D: Kind>() {
     check(|| {
@@ -1096,6 +1129,8 @@ models! {
     an_upgrade_meets_the_last_drop
     an_upgrade_finds_no_later_shared_tenant
     an_upgrade_finds_no_later_pinned_tenant
+    an_upgrade_finds_no_value_shared_again
+    an_upgrade_finds_no_value_pinned_meanwhile
     the_only_handle_is_alone
     the_only_handle_follows_the_others
     the_only_handle_has_no_weak_ones
