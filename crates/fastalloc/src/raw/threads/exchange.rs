@@ -78,3 +78,14 @@ impl Exchange {
         })
     }
 }
+
+/// What models need.
+#[cfg(all(test, fastalloc_loom))]
+impl Exchange {
+    /// For loom, writes to all that is freed next.
+    pub(super) fn destroy(&mut self) {
+        let Self { begun, ended, thefts, lens, batches } = self;
+        [begun, ended, thefts].into_iter().chain(lens).for_each(|count| count.with_mut(|_| ()));
+        batches.iter_mut().flat_map(|batch| &mut batch.0).for_each(|slot| slot.with_mut(|_| ()));
+    }
+}

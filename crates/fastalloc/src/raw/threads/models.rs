@@ -335,8 +335,7 @@ unsafe fn free<D: Kind>(head: NonNull<Head>) {
         core.direct.with_mut(|_| ());
         core.pools.with_mut(|_| ());
         core.remaining.with_mut(|_| ());
-        core.exchange.begun.with_mut(|_| ());
-        core.exchange.ended.with_mut(|_| ());
+        core.exchange.destroy();
         core.magazines.destroy();
     }
     for mut counts in WATCHED.take() {
@@ -598,6 +597,43 @@ fn a_batch_is_found<D: Kind>() {
         });
         join_all([owner, thief]);
         drop(held);
+        model.assert_vacant();
+    });
+}
+
+/// A batch that goes from a full magazine to the exchange is found there, or on its way.
+fn an_exchange_hides_no_slot<D: Kind>() {
+    check_large(1, || {
+        let first = thread(0);
+        let model = Model::<D>::new(8);
+        let mut handles = as_thread(first, || model.allocate_all(4));
+        let last = handles.pop();
+        as_thread(first, || drop(handles));
+        let owner = spawn(Some(first), move || drop(last));
+        let thief = spawn(None, {
+            let model = model.clone();
+            move || drop(model.allocate_all(7))
+        });
+        join_all([owner, thief]);
+        model.assert_vacant();
+    });
+}
+
+/// A slot in the exchange has one owner, while another thread wants to leave one there too.
+fn a_slot_in_the_exchange_has_one_owner<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let model = Model::<D>::new(9);
+        let handles = as_thread(first, || model.allocate_all(5));
+        let mut handles = handles.into_iter();
+        as_thread(first, || drop(Vec::from_iter(handles.by_ref().take(4))));
+        assert_eq!(model.head.exchange.len(), 1);
+        let owner = spawn(Some(first), move || drop(handles));
+        let user = || {
+            let model = model.clone();
+            spawn(None, move || drop(model.allocate().unwrap()))
+        };
+        join_all([owner, user(), user()]);
         model.assert_vacant();
     });
 }
@@ -1111,6 +1147,8 @@ models! {
     a_spill_hides_no_slot
     a_batch_is_found
     a_flush_of_all_loses_no_slot
+    an_exchange_hides_no_slot
+    a_slot_in_the_exchange_has_one_owner
     a_thread_takes_over
     a_pool_ends_while_a_handle_goes_to_the_depot
     a_pool_ends_while_a_handle_goes_to_a_magazine
