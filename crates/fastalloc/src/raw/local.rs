@@ -401,7 +401,8 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     fn extend_and_fill(&self, additional: usize) -> Result<()> {
         match &self.recycler {
-            Some(recycler) if recycler.maker.eager => {
+            // A depot's slots are filled when its lock is free.
+            Some(recycler) if recycler.maker.eager && !self.is_depot => {
                 let room = self.room_to_fill(self.available().saturating_add(additional))?;
                 self.extend(additional)?;
                 self.fill(recycler, room);

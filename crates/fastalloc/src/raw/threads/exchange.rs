@@ -40,6 +40,12 @@ impl Default for Slots {
 }
 
 impl Exchange {
+    /// If no transfer is going on, a mark that changes with the next one.
+    pub(super) fn quiet(&self) -> Option<usize> {
+        let ended = self.ended.load(SeqCst);
+        (self.begun.load(SeqCst) == ended).then_some(ended)
+    }
+
     /// Number of slots; somewhat old if other threads are exchanging some.
     pub(super) fn len(&self) -> usize {
         self.lens.iter().map(|len| len.load(SeqCst)).filter(|&len| len != IN_USE).sum()

@@ -125,7 +125,11 @@ impl<T: Poolable> Depot<T> for LockFree<T> {
         self.set(with_object).put(slots.iter().map(|&slot| self.index(slot)));
     }
 
-    fn grow(&self, needed: usize) -> Result<()> {
+    fn step(&self) -> usize {
+        0
+    }
+
+    fn grow(&self, needed: usize, _: usize) -> Result<()> {
         let vacant = self.vacant();
         if vacant >= needed {
             return Ok(());

@@ -135,9 +135,11 @@ impl<T: Poolable> Depot<T> for Locked<T> {
         });
     }
 
-    fn grow(&self, needed: usize) -> Result<()> {
-        // The growth function is user code: not under the lock.
-        let step = self.limits().step(self.capacity());
+    fn step(&self) -> usize {
+        self.limits().step(self.capacity())
+    }
+
+    fn grow(&self, needed: usize, step: usize) -> Result<()> {
         self.with(|core| core.grow_by(needed, step))
     }
 

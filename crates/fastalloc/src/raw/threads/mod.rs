@@ -79,8 +79,11 @@ pub(crate) trait Depot<T>: Sized {
 
     fn give(&self, slots: &[NonNull<u8>], with_object: bool);
 
-    /// Sees to it that so many slots are vacant here. May call the growth function.
-    fn grow(&self, needed: usize) -> Result<()>;
+    /// How many slots the growth strategy adds. May call user code.
+    fn step(&self) -> usize;
+
+    /// Sees to it that so many slots are vacant here, if the growth strategy says `step`.
+    fn grow(&self, needed: usize, step: usize) -> Result<()>;
 
     /// Makes the table of counts of a chunk.
     fn make_counts(&self, header: &Header) -> Result<()>;
@@ -271,7 +274,9 @@ unsafe fn section<R>(head: NonNull<Head>, thread: &'static Thread, f: impl FnOnc
         let result = f(magazine);
         if magazine.is_open() {
             thread.remember(core.key(), magazine);
-        } else {
+        }
+        // Either this sees that magazines are out of use now, or who put them out of use sees what is remembered.
+        if !magazine.is_open() || core.direct.load(Relaxed) != 0 {
             thread.forget(core.key());
         }
         Some(result)
@@ -617,9 +622,19 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
                 self.try_again(&mut tries)?;
                 continue;
             }
-            self.depot.grow(1)?;
-            self.fill_if_eager();
+            self.grow(1)?;
         }
+    }
+
+    /// Adds slots to the depot, so that so many are vacant there.
+    fn grow(&self, needed: usize) -> Result<()> {
+        let step = self.depot.step();
+        // In a transfer, because who orphans the core counts the slots.
+        let transfer = self.transfer_out()?;
+        self.depot.grow(needed, step)?;
+        drop(transfer);
+        self.fill_if_eager();
+        Ok(())
     }
 
     fn may_take(&self) -> Result<()> {
@@ -807,80 +822,75 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
     }
 
-    /// Brings the slots in all magazines back to the depot, if fewer than are needed are there. `false` if
-    /// fewer are vacant.
+    /// Looks for vacant slots everywhere, and brings them to the depot until there are as many as are needed. `false`
+    /// if at some moment there were fewer.
     fn steal(&self, needed: usize) -> bool {
         let mut tries = 0;
-        loop {
-            let ended = self.head.exchange.ended.load(SeqCst);
-            let begun = self.head.exchange.begun.load(SeqCst);
+        let found = loop {
+            let mut quiet = self.head.exchange.quiet();
+            // A closed magazine is filled in transfers only, an open one unseen.
+            let is_used = |magazine: &Magazine| magazine.is_open() || magazine.len() > 0;
+            let _out_of_use = self.head.magazines.iter().any(is_used).then(|| {
+                let out_of_use = self.head.out_of_use();
+                self.flush_all();
+                quiet = self.head.exchange.quiet();
+                out_of_use
+            });
             self.flush_exchange();
-            let vacant_in_magazines = self.head.magazines.iter().any(|magazine| magazine.len() > 0);
-            if vacant_in_magazines {
-                let _out_of_use = self.head.out_of_use();
-                self.flush_full();
-            }
             if self.depot.vacant() >= needed {
-                return true;
+                break true;
             }
-            let quiet = begun == ended && self.head.exchange.begun.load(SeqCst) == begun;
-            if quiet && !vacant_in_magazines {
-                return false;
+            if quiet.is_some() && self.head.exchange.quiet() == quiet {
+                break false;
             }
             tries += 1;
             if !D::WAITS && tries > TRIES {
-                return false;
+                break false;
             }
             yield_now();
-        }
+        };
+        // Those who have joined the line meanwhile may have found less.
+        wake(&mut self.serve().into_iter());
+        found
     }
 
-    /// Brings the slots in all magazines, which are out of use, to the depot. Without `WAITS`, leaves those out
-    /// whose threads are stopped while they use them.
-    fn flush_full(&self) {
-        let is_full = |magazine: &&Magazine| magazine.len() > 0;
-        self.head.magazines.iter().filter(is_full).for_each(|magazine| self.flush(magazine));
-    }
-
-    /// The same, and sees to it that no magazine is filled again as long as they are out of use.
-    fn flush_all(&self) {
+    /// Brings the slots in all magazines, which are out of use, to the depot, and sees to it that none is filled
+    /// again until they are back in use. Without `WAITS`, leaves those out whose threads are stopped while they use
+    /// them, and returns `false`: such a thread finishes what it was doing, if ever.
+    fn flush_all(&self) -> bool {
         self.flush_exchange();
-        self.head
-            .magazines
-            .iter()
-            .filter(|magazine| self.is_in_use(magazine))
-            .for_each(|magazine| self.flush(magazine));
-    }
-
-    /// Whether there are slots in a magazine, or may be soon, although it is out of use.
-    fn is_in_use(&self, magazine: &Magazine) -> bool {
-        let may_be_filled = |owner: &Thread| owner.is_busy() || owner.remembers(self.head.key());
-        magazine.len() > 0 || magazine.claimed.load(Acquire) || magazine.owner().is_some_and(may_be_filled)
-    }
-
-    fn flush(&self, magazine: &Magazine) {
-        let Some(owner) = magazine.owner() else { return };
-        // Pairs with the end of another thread's claim.
-        if !wait_until::<T, D>(|| magazine.claimed.compare_exchange(false, true, Acquire, Relaxed).is_ok()) {
-            return;
-        }
-        let is_idle = || wait_until::<T, D>(|| !owner.is_busy());
-        // From now on the owner does not remember it again, because that is asked for in a section.
-        if is_idle() {
-            owner.forget(self.head.key());
+        let in_use = || self.head.magazines.iter().filter_map(|magazine| Some((magazine, magazine.owner()?)));
+        let forgotten = in_use().filter(|(_, owner)| owner.forget(self.head.key())).count();
+        if forgotten > 0 {
             thread::heavy_fence();
-            if is_idle() {
-                let _transfer = self.head.transfer();
-                loop {
-                    let batch = magazine.drain();
-                    if batch.slots().is_empty() {
-                        break;
-                    }
-                    self.depot.give(batch.slots(), self.head.keeps);
+        }
+        // From now on no owner begins to use a magazine, but some may not have ended yet.
+        in_use()
+            .filter(|(magazine, owner)| owner.is_busy() || magazine.claimed.load(Acquire) || magazine.len() > 0)
+            .filter(|(magazine, owner)| !self.flush(magazine, owner))
+            .count()
+            == 0
+    }
+
+    fn flush(&self, magazine: &Magazine, owner: &Thread) -> bool {
+        // Pairs with the end of another thread's claim.
+        let claim = || magazine.claimed.compare_exchange(false, true, Acquire, Relaxed).is_ok();
+        if !wait_until::<T, D>(claim) {
+            return false;
+        }
+        let is_idle = wait_until::<T, D>(|| !owner.is_busy());
+        if is_idle {
+            let _transfer = self.head.transfer();
+            loop {
+                let batch = magazine.drain();
+                if batch.slots().is_empty() {
+                    break;
                 }
+                self.depot.give(batch.slots(), self.head.keeps);
             }
         }
         magazine.claimed.store(false, Release);
+        is_idle
     }
 
     /// Brings the slots in the current thread's magazine to the depot.
@@ -902,10 +912,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn attend(&self) {
         loop {
             wake(&mut self.serve().into_iter());
-            if self.head.line.waiting() == 0 || self.depot.vacant() > 0 || self.depot.grow(1).is_err() {
+            if self.head.line.waiting() == 0 || self.depot.vacant() > 0 || self.grow(1).is_err() {
                 break;
             }
-            self.fill_if_eager();
         }
     }
 
@@ -937,8 +946,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if self.steal(wanted) {
                 self.try_again(&mut tries)?;
             } else {
-                self.depot.grow(wanted)?;
-                self.fill_if_eager();
+                self.grow(wanted)?;
             }
         }
     }
@@ -954,7 +962,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn fill(&self) {
         let Some(maker) = self.depot.maker() else { return };
         loop {
-            let transfer = self.head.transfer();
+            let Ok(transfer) = self.transfer_out() else { break };
             let Some(slot) = self.depot.take_empty() else { break };
             drop(transfer);
             let mut vacancy = self.vacancy_of((slot, false));
@@ -980,14 +988,15 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// are occupied.
     fn orphan(&self) -> usize {
         mem::forget(self.head.out_of_use());
+        while !self.flush_all() {
+            yield_now();
+        }
         loop {
-            self.flush_all();
-            let ended = self.head.exchange.ended.load(SeqCst);
-            if !self.head.magazines.iter().any(|magazine| self.is_in_use(magazine))
-                && self.head.exchange.begun.load(SeqCst) == ended
-                && self.head.exchange.len() == 0
-            {
-                return self.depot.capacity() - self.depot.vacant();
+            self.flush_exchange();
+            let quiet = self.head.exchange.quiet();
+            let occupied = self.depot.capacity() - self.depot.vacant().min(self.depot.capacity());
+            if quiet.is_some() && self.head.exchange.len() == 0 && self.head.exchange.quiet() == quiet {
+                return occupied;
             }
             yield_now();
         }
@@ -1231,6 +1240,8 @@ pub(crate) struct Waiting<'core, T: Poolable, D: Depot<T>> {
     core: &'core Shared<T, D>,
     ticket: u64,
     waiter: Arc<Waiter>,
+    /// All magazines were flushed, else the waiter must see to it.
+    flushed: bool,
 }
 
 impl<T: Poolable, D: Depot<T>> Shared<T, D> {
@@ -1252,8 +1263,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let (ticket, waiter) = self.head.line.join(with_object);
         // As long as somebody waits, slots that are released must not disappear in magazines.
         mem::forget(self.head.out_of_use());
-        let waiting = Waiting { core: self, ticket, waiter };
-        self.flush_all();
+        let mut waiting = Waiting { core: self, ticket, waiter, flushed: false };
+        waiting.flushed = self.flush_all();
         if self.head.closed.load(SeqCst) {
             wake(&mut self.head.line.dismiss().into_iter());
         }
@@ -1265,8 +1276,17 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
     /// Returns the slot when it is this one's turn; then not to be called again.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<SharedVacancy<'core, T, D>>> {
+        if !self.flushed {
+            self.flushed = self.core.flush_all();
+            wake(&mut self.core.serve().into_iter());
+        }
         match self.waiter.poll(context.waker()) {
-            State::Waiting(_) => Poll::Pending,
+            State::Waiting(_) => {
+                if !self.flushed {
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
             State::Served(taken) => Poll::Ready(Ok(self.core.vacancy_of(taken))),
             State::Closed | State::Done => Poll::Ready(Err(Error::Closed)),
         }
@@ -1275,14 +1295,17 @@ impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
 
 impl<T: Poolable, D: Depot<T>> Drop for Waiting<'_, T, D> {
     fn drop(&mut self) {
-        self.core.head.line.leave(self.ticket);
+        let core = self.core;
+        // Each step happens even if the one before it unwinds.
+        let _direct = Defer(|| {
+            core.head.direct.fetch_sub(1, AcqRel);
+        });
+        // The line's lock is held when it is left, so somebody else may have been sent away.
+        let _serve = Defer(|| wake(&mut core.serve().into_iter()));
+        core.head.line.leave(self.ticket);
         if let Some(taken) = self.waiter.cancel() {
-            drop(self.core.vacancy_of(taken));
+            drop(core.vacancy_of(taken));
         }
-        // The line's lock was held, so somebody else may have been sent away.
-        let wakers = self.core.serve();
-        self.core.head.direct.fetch_sub(1, AcqRel);
-        wake(&mut wakers.into_iter());
     }
 }
 

@@ -102,18 +102,14 @@ impl Thread {
             self.key.store(ptr::null_mut(), Relaxed);
             self.magazine.store(ptr::from_ref(magazine).cast_mut(), Relaxed);
             self.key.store(key, Relaxed);
+            light_fence();
         }
     }
 
-    /// Whether the thread remembers its magazine in a pool.
-    pub(super) fn remembers(&self, key: *mut Head) -> bool {
-        self.key.load(Relaxed) == key
-    }
-
     /// Forgets the magazine in a pool. Called by any thread, while magazines are out of use.
-    pub(super) fn forget(&self, key: *mut Head) {
-        // Fails if the thread remembers another one.
-        let _ = self.key.compare_exchange(key, ptr::null_mut(), Relaxed, Relaxed);
+    /// Returns whether the thread remembered it.
+    pub(super) fn forget(&self, key: *mut Head) -> bool {
+        self.key.compare_exchange(key, ptr::null_mut(), Relaxed, Relaxed).is_ok()
     }
 }
 
