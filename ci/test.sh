@@ -8,3 +8,5 @@ cd "$(dirname "$0")/.."
 cargo test --workspace --all-features
 cargo test --workspace --all-features --profile optimized
 cargo test --package fastalloc --no-default-features
+# The lock of std instead of parking_lot's.
+cargo test --package fastalloc --features lock-free --test threads

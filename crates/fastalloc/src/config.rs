@@ -168,11 +168,11 @@ impl<T> PoolConfigBuilder<T> {
 
     /// Vacant slots that a thread may keep for itself, in pools that threads share. Default, and at most: 129.
     ///
-    /// A thread finds these without asking anybody; others find them only when there are no more elsewhere. A
-    /// thread never keeps more than half of what would be its share if all vacant slots were distributed. With
-    /// less than 3 it keeps none, and each operation uses memory that all threads write to: slow, but then
-    /// nothing that happens to a thread keeps a vacant slot from the others for a moment. Pools for one thread
-    /// refuse a configuration with this field.
+    /// A thread finds these without asking anybody; others find them only when there are no more elsewhere. The
+    /// fewer slots are vacant and the more threads use the pool, the fewer a thread keeps: when it takes or gives
+    /// back several at once, half of its share of the vacant slots becomes its limit. With less than 3 it keeps
+    /// none, and each operation uses memory that all threads write to: slow, but then nothing that happens to a
+    /// thread keeps a vacant slot from the others. Pools for one thread refuse a configuration with this field.
     pub fn thread_cache(mut self, slots: usize) -> Self {
         self.thread_cache = Some(slots);
         self

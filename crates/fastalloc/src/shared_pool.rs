@@ -52,11 +52,12 @@ pub type ThreadSafePool<T> = SharedPool<T, Locking>;
 /// A pool that threads share and that never grows: no thread ever waits for another one.
 ///
 /// As [`ThreadSafePool`], but a thread that is stopped at any point, even for ever, keeps no other from
-/// allocating and releasing. What it can withhold are the slots that it has for itself: those in its
-/// magazine, at most a quarter of the slots that were vacant, divided by the number of threads, and 129;
-/// as many that are on their way between magazines and the rest; and
-/// as many of one other thread that it was just looking through. `close`, the waiting forms and the end of the
-/// pool do wait for other threads.
+/// allocating and releasing. It can withhold vacant slots: those that it kept for itself, and those of one other
+/// thread that it was just looking through, at most [`thread_cache`](crate::PoolConfigBuilder::thread_cache) each.
+/// A call that finds no other slots gives up on them after some thousand tries.
+///
+/// The waiting forms take a lock for the line, and the end of the pool waits for threads that use it. As long as
+/// somebody is in the line, only those in the line get slots.
 ///
 /// All methods are those of [`SharedPool`].
 ///

@@ -227,6 +227,29 @@ fn objects_of_new_slots_are_made_as_configured() {
 }
 
 #[test]
+fn initializer_of_new_slots_may_use_the_pool() {
+    type Cell = Arc<Mutex<Option<ThreadSafePool<usize>>>>;
+    let cell = Cell::default();
+    let initializer = {
+        let cell = Arc::clone(&cell);
+        move || {
+            let Some(pool) = cell.lock().unwrap().clone() else { return 0 };
+            // Takes the pool's lock, and the slot of another object that is to be made.
+            assert!(pool.bytes_reserved() > 0);
+            drop(pool.try_allocate(1));
+            pool.available()
+        }
+    };
+    let config = PoolConfig::builder().capacity(1).growth_strategy(GrowthStrategy::Linear { amount: 3 });
+    let pool: ThreadSafePool<usize> = build(config.initializer(initializer));
+    *cell.lock().unwrap() = Some(pool.clone());
+    let objects = [pool.acquire().unwrap(), pool.acquire().unwrap()];
+    pool.reserve(10).unwrap();
+    assert_eq!((pool.capacity(), pool.available(), *objects[0]), (12, 10, 0));
+    *cell.lock().unwrap() = None;
+}
+
+#[test]
 fn growth_function_may_make_room() {
     let held: Arc<Mutex<Vec<ThreadSafeHandle<u32>>>> = Arc::default();
     let compute = {

@@ -827,12 +827,12 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn steal(&self, needed: usize) -> bool {
         let mut tries = 0;
         let found = loop {
-            let mut quiet = self.head.exchange.quiet();
+            let (mut quiet, mut all_flushed) = (self.head.exchange.quiet(), true);
             // A closed magazine is filled in transfers only, an open one unseen.
             let is_used = |magazine: &Magazine| magazine.is_open() || magazine.len() > 0;
             let _out_of_use = self.head.magazines.iter().any(is_used).then(|| {
                 let out_of_use = self.head.out_of_use();
-                self.flush_all();
+                all_flushed = self.flush_all();
                 quiet = self.head.exchange.quiet();
                 out_of_use
             });
@@ -840,7 +840,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if self.depot.vacant() >= needed {
                 break true;
             }
-            if quiet.is_some() && self.head.exchange.quiet() == quiet {
+            if !all_flushed || (quiet.is_some() && self.head.exchange.quiet() == quiet) {
                 break false;
             }
             tries += 1;

@@ -1,6 +1,5 @@
 //! What pools know about a thread, and fences of which only one side costs anything.
 
-use alloc::boxed::Box;
 #[cfg(not(fastalloc_loom))]
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -171,7 +170,10 @@ impl Retired {
         let thread = Thread::new(Place::of(self.count)?, !membarrier::works());
         self.threads.try_reserve(self.count + 1).ok()?;
         self.count += 1;
-        Some(Box::leak(Box::new(thread)))
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(1).ok()?;
+        memory.push(thread);
+        memory.leak().first()
     }
 }
 
@@ -213,7 +215,12 @@ pub(super) fn heavy_fence() {
 ))]
 mod membarrier {
     use core::ffi::{c_int, c_long};
-    use std::sync::OnceLock;
+    use core::sync::atomic::AtomicU8;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    const UNKNOWN: u8 = 0;
+    const YES: u8 = 1;
+    const NO: u8 = 2;
 
     const SYS_MEMBARRIER: c_long = if cfg!(target_arch = "x86_64") { 324 } else { 283 };
     const PRIVATE_EXPEDITED: c_int = 1 << 3;
@@ -230,8 +237,16 @@ mod membarrier {
 
     /// Whether the kernel offers the call. Older ones do not, nor do some sandboxes.
     pub(super) fn works() -> bool {
-        static WORKS: OnceLock<bool> = OnceLock::new();
-        *WORKS.get_or_init(|| membarrier(REGISTER_PRIVATE_EXPEDITED) && membarrier(PRIVATE_EXPEDITED))
+        // Nobody waits for a thread that is finding out: several may.
+        static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
+        match ANSWER.load(Relaxed) {
+            UNKNOWN => {
+                let works = membarrier(REGISTER_PRIVATE_EXPEDITED) && membarrier(PRIVATE_EXPEDITED);
+                ANSWER.store(if works { YES } else { NO }, Relaxed);
+                works
+            }
+            answer => answer == YES,
+        }
     }
 
     pub(super) fn call() {
