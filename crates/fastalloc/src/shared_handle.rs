@@ -171,8 +171,8 @@ impl<T: Tenant> ThreadSafeHandle<T> {
 
     /// Converts to a handle of a trait object or a slice; the value stays where it is.
     ///
-    /// `f` is a coercion: `|value| value`. `T` must not borrow anything: the type that the handle is converted to
-    /// may say nothing about its lifetime.
+    /// `f` is a coercion: `|value| value`. `T` must not borrow anything, and be `Send`: the type that the handle is
+    /// converted to may say nothing about its lifetime, and be `Send` though `T` is not.
     ///
     /// # Panics
     ///
@@ -188,10 +188,19 @@ impl<T: Tenant> ThreadSafeHandle<T> {
     /// assert_eq!(three.iter().sum::<u8>(), 6);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    ///
+    /// A value that must stay on its thread is refused:
+    ///
+    /// ```compile_fail,E0277
+    /// # use std::{fmt::Debug, rc::Rc};
+    /// let pool = fastalloc::ThreadSafePool::new(1)?;
+    /// let handle: fastalloc::ThreadSafeHandle<dyn Debug> = pool.allocate(Rc::new(1))?.unsize(|value| value);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
     #[must_use]
     pub fn unsize<U: ?Sized + Tenant>(self, f: fn(&mut T) -> &mut U) -> ThreadSafeHandle<U>
     where
-        T: 'static,
+        T: Send + 'static,
     {
         // SAFETY: the slot is occupied and this handle's.
         let value = unsafe { raw::unsize(self.value, f) };

@@ -142,12 +142,16 @@ impl StackAllocator {
         self.free(index);
     }
 
+    /// Returns an index that was never allocated.
+    ///
     /// Out of line, which keeps callers of `allocate` small, but not cold: this is how a pool is first filled.
     #[inline(never)]
-    fn allocate_unused(&mut self) -> Option<usize> {
+    pub(crate) fn allocate_unused(&mut self) -> Option<usize> {
         if self.used == self.capacity {
             return None;
         }
+        #[cfg(debug_assertions)]
+        self.allocated.insert(self.used);
         self.used += 1;
         Some(self.used - 1)
     }

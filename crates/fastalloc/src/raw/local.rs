@@ -649,7 +649,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
 /// For a depot.
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
-impl<T: Poolable, A: Allocator> Local<T, A> {
+impl<T: Poolable> Local<T, StackAllocator> {
     /// Takes a vacant slot: preferably one with an object that was kept, or one without.
     /// Returns whether it holds an object.
     pub(crate) fn take_vacant(&self, with_object: bool) -> Option<(NonNull<T>, bool)> {
@@ -657,29 +657,18 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         Some((slot, self.take_kept(slot)))
     }
 
-    /// Takes a vacant slot without an object.
-    pub(crate) fn take_empty(&self) -> Option<NonNull<T>> {
-        if let Some(slot) = self.next_emptied() {
-            return Some(slot);
-        }
-        // A stack offers the others only after those with objects.
-        let mut kept = Vec::new();
-        kept.try_reserve_exact(self.available()).ok()?;
-        while let Some((slot, has_object)) = self.take_vacant(true) {
-            if has_object {
-                kept.push(slot);
-            } else {
-                self.put(slot, false);
-                break;
-            }
-        }
-        kept.into_iter().rev().for_each(|slot| self.put(slot, true));
-        self.next_emptied()
-    }
-
     /// How objects are made, if the pool keeps them.
     pub(crate) fn maker(&self) -> Option<&Maker<T>> {
         self.recycler.as_ref().map(|recycler| &recycler.maker)
+    }
+
+    /// Takes a vacant slot without an object.
+    pub(crate) fn take_empty(&self) -> Option<NonNull<T>> {
+        self.next_emptied().or_else(|| {
+            // SAFETY: no other reference to the allocator is alive.
+            let unused = unsafe { &mut *self.front.allocator.get() }.allocate_unused()?;
+            Some(self.slot(unused))
+        })
     }
 
     /// Makes the table of counts of a chunk.

@@ -21,17 +21,17 @@ pub(super) const BATCH: usize = ROUNDS / 2;
 /// How far ahead slots are brought to the cache: another thread may have released them.
 const AHEAD: usize = 8;
 
-/// Magazines in the first segment; each further one has twice as many as the one before.
+/// Length of the first table of magazines; each further one is twice as long as the one before.
 const FIRST: usize = if cfg!(fastalloc_loom) { 2 } else { 4 };
 
-const SEGMENTS: usize = if cfg!(fastalloc_loom) { 1 } else { 16 };
+const TABLES: usize = if cfg!(fastalloc_loom) { 1 } else { 16 };
 
 /// A stack of vacant slots.
 ///
 /// Only one thread uses it at a time: its owner between [`Thread::enter`] and [`Thread::leave`], or one that
 /// found the owner outside of that section, while the pool's magazines were out of use. The fields are
 /// atomic because others look how full it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Magazine {
     /// The slot released last, or null. Without it, each operation would wait for the one before to
@@ -42,8 +42,7 @@ pub(super) struct Magazine {
     limit: AtomicUsize,
     /// A thread other than the owner uses the magazine.
     pub(super) claimed: AtomicBool,
-    /// Null as long as it was never used.
-    owner: AtomicPtr<Thread>,
+    pub(super) owner: &'static Thread,
     rounds: Rounds,
 }
 
@@ -57,6 +56,17 @@ impl Default for Rounds {
 }
 
 impl Magazine {
+    fn new(owner: &'static Thread) -> Self {
+        Self {
+            hot: AtomicPtr::default(),
+            len: AtomicUsize::default(),
+            limit: AtomicUsize::default(),
+            claimed: AtomicBool::default(),
+            owner,
+            rounds: Rounds::default(),
+        }
+    }
+
     #[inline]
     pub(super) fn pop(&self) -> Option<NonNull<u8>> {
         let hot = self.hot.load(Relaxed);
@@ -146,12 +156,6 @@ impl Magazine {
     pub(super) fn len(&self) -> usize {
         self.len.load(Relaxed) + usize::from(!self.hot.load(Relaxed).is_null())
     }
-
-    /// The thread that uses the magazine, if one ever did.
-    pub(super) fn owner(&self) -> Option<&'static Thread> {
-        // SAFETY: threads are never freed.
-        unsafe { self.owner.load(Acquire).as_ref() }
-    }
 }
 
 /// Some slots on their way between a magazine and the depot.
@@ -178,105 +182,86 @@ impl Batch {
     }
 }
 
-/// Where in each pool the magazines of a thread are.
+/// Where in each pool the magazine of a thread is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    segment: usize,
-    /// In bytes.
-    offset: usize,
+    table: usize,
+    index: usize,
 }
 
 impl Place {
-    #[cfg(not(fastalloc_loom))]
-    pub(super) const FIRST: Self = Self { segment: 0, offset: 0 };
+    pub(super) const FIRST: Self = Self { table: 0, index: 0 };
 
     /// `None` for more threads than there is room for.
     pub(super) fn of(number: usize) -> Option<Self> {
-        let segment = (number / FIRST + 1).ilog2() as usize;
-        let index = number - FIRST * ((1 << segment) - 1);
-        (segment < SEGMENTS).then_some(Self { segment, offset: index * size_of::<Magazine>() })
+        let table = (number / FIRST + 1).ilog2() as usize;
+        let index = number - FIRST * ((1 << table) - 1);
+        (table < TABLES).then_some(Self { table, index })
     }
 }
 
 /// The magazines of a pool, one for each thread. They are made as threads come, and stay in place.
 #[derive(Debug, Default)]
 pub(super) struct Magazines {
-    segments: [AtomicPtr<Magazine>; SEGMENTS],
-    /// How many have been used.
+    /// Pointers to magazines; null for threads that have not come.
+    tables: [AtomicPtr<AtomicPtr<Magazine>>; TABLES],
     count: AtomicUsize,
 }
 
 impl Magazines {
-    #[inline]
-    pub(super) fn get(&self, place: Place) -> Option<&Magazine> {
-        // SAFETY: places are made so that the segment exists.
-        let segment = unsafe { self.segments.get_unchecked(place.segment) };
-        let first = NonNull::new(segment.load(Acquire))?;
-        // SAFETY: places are made so that the segment, if it is there, has this magazine.
-        let magazine = unsafe { first.byte_add(place.offset) };
-        // SAFETY: magazines stay in place until the pool is gone, and change through atomics only.
-        Some(unsafe { magazine.as_ref() })
+    fn table(&self, number: usize) -> Option<&[AtomicPtr<Magazine>]> {
+        let first = NonNull::new(self.tables[number].load(Acquire))?;
+        // SAFETY: a table that is there has this length, and stays until the pool is gone.
+        Some(unsafe { NonNull::slice_from_raw_parts(first, FIRST << number).as_ref() })
     }
 
-    /// The magazine of a thread, made if it is not there yet and there is memory.
+    pub(super) fn get(&self, place: Place) -> Option<&Magazine> {
+        let magazine = self.table(place.table)?.get(place.index)?.load(Acquire);
+        // SAFETY: magazines stay in place until the pool is gone, and change through atomics only.
+        unsafe { magazine.as_ref() }
+    }
+
+    /// The magazine of the current thread, made if it is not there yet and there is memory.
     pub(super) fn get_or_make(&self, thread: &'static Thread) -> Option<&Magazine> {
-        if self.get(thread.place).is_none() {
-            let len = FIRST << thread.place.segment;
-            let mut segment = Vec::new();
-            segment.try_reserve_exact(len).ok()?;
-            segment.extend(core::iter::repeat_with(Magazine::default).take(len));
-            let new = Box::into_raw(segment.into_boxed_slice()).cast::<Magazine>();
-            let shared = &self.segments[thread.place.segment];
-            if shared.compare_exchange(ptr::null_mut(), new, AcqRel, Acquire).is_err() {
+        let Place { table, index } = thread.place;
+        if let Some(magazine) = self.get(thread.place) {
+            return Some(magazine);
+        }
+        if self.table(table).is_none() {
+            let new = leak(core::iter::repeat_with(AtomicPtr::default).take(FIRST << table))?;
+            if self.tables[table].compare_exchange(ptr::null_mut(), new, AcqRel, Acquire).is_err() {
                 // Another thread was faster.
-                // SAFETY: the segment was just made, and nobody else knows of it.
-                unsafe { free_segment(new, len) };
+                // SAFETY: the table was just made, and nobody else knows of it.
+                unsafe { free(new, FIRST << table) };
             }
         }
-        let magazine = self.get(thread.place)?;
-        if magazine.owner.load(Relaxed).is_null() {
-            magazine.owner.store(ptr::from_ref(thread).cast_mut(), Release);
-            self.count.fetch_add(1, Relaxed);
-        }
-        Some(magazine)
+        // No other thread makes this one.
+        self.table(table)?[index].store(leak(core::iter::once(Magazine::new(thread)))?, Release);
+        self.count.fetch_add(1, Relaxed);
+        self.get(thread.place)
     }
 
-    /// How many have been used.
     pub(super) fn count(&self) -> usize {
         self.count.load(Relaxed)
     }
 
     /// All there are.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Magazine> {
-        self.segments.iter().enumerate().flat_map(|(segment, first)| {
-            let first = first.load(Acquire);
-            let len = if first.is_null() { 0 } else { FIRST << segment };
-            (0..len).map(move |index| {
-                // SAFETY: a segment that is there has this many magazines.
-                let magazine = unsafe { first.add(index) };
-                // SAFETY: they stay in place until the pool is gone, and change through atomics only.
-                unsafe { &*magazine }
-            })
-        })
+        let entries = (0..TABLES).filter_map(|number| self.table(number)).flatten();
+        // SAFETY: as in `get`.
+        entries.filter_map(|magazine| unsafe { magazine.load(Acquire).as_ref() })
     }
 }
 
 /// What models need.
 #[cfg(all(test, fastalloc_loom))]
 impl Magazines {
-    /// For loom, writes to all that is freed next. Who uses it afterwards finds no atomics.
+    /// For loom, writes to all that is freed next.
     pub(super) fn destroy(&mut self) {
         self.count.with_mut(|_| ());
-        for (number, segment) in self.segments.iter_mut().enumerate() {
-            let first = segment.with_mut(|first| *first);
-            for index in 0..if first.is_null() { 0 } else { FIRST << number } {
-                // SAFETY: the segment is there, and has this many magazines.
-                let magazine = unsafe { first.add(index) };
-                // SAFETY: the pool is gone, so nobody else uses its magazines.
-                unsafe { &mut *magazine }.destroy();
-                // SAFETY: the memory is the magazine's, and nothing in it needs to be dropped.
-                unsafe { magazine.write_bytes(0xff, 1) };
-            }
+        for magazine in self.iter() {
+            // SAFETY: the pool is gone, so nobody else uses its magazines.
+            unsafe { &mut *ptr::from_ref(magazine).cast_mut() }.destroy();
         }
     }
 }
@@ -284,33 +269,42 @@ impl Magazines {
 #[cfg(all(test, fastalloc_loom))]
 impl Magazine {
     fn destroy(&mut self) {
-        let Self { hot, len, limit, claimed, owner, rounds } = self;
+        let Self { hot, len, limit, claimed, owner: _, rounds } = self;
         hot.with_mut(|_| ());
         len.with_mut(|_| ());
         limit.with_mut(|_| ());
         // SAFETY: the pool is gone, so nobody else uses its magazines.
         let _ = unsafe { claimed.unsync_load() };
-        owner.with_mut(|_| ());
         rounds.0.iter_mut().for_each(|round| round.with_mut(|_| ()));
     }
 }
 
 impl Drop for Magazines {
     fn drop(&mut self) {
-        for (number, segment) in self.segments.iter().enumerate() {
-            let first = segment.load(Acquire);
-            if !first.is_null() {
-                // SAFETY: the pool is gone, and its segments with it.
-                unsafe { free_segment(first, FIRST << number) };
+        for number in 0..TABLES {
+            let Some(table) = self.table(number) else { continue };
+            for magazine in table.iter().map(|magazine| magazine.load(Acquire)).filter(|magazine| !magazine.is_null()) {
+                // SAFETY: the pool is gone, and its magazines with it.
+                unsafe { free(magazine, 1) };
             }
+            // SAFETY: the same for its tables.
+            unsafe { free(self.tables[number].load(Acquire), FIRST << number) };
         }
     }
 }
 
+/// Allocates memory for so many items; `None` if there is none.
+fn leak<T>(items: impl ExactSizeIterator<Item = T>) -> Option<*mut T> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(items.len()).ok()?;
+    memory.extend(items);
+    Some(Box::into_raw(memory.into_boxed_slice()).cast())
+}
+
 /// # Safety
 ///
-/// The segment was made by [`Magazines::get_or_make`] with this length, and is not used any more.
-unsafe fn free_segment(first: *mut Magazine, len: usize) {
+/// [`leak`] allocated as many items, and they are not used any more.
+unsafe fn free<T>(first: *mut T, len: usize) {
     // SAFETY: the caller says so.
     drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(first, len)) });
 }

@@ -859,26 +859,23 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// them, and returns `false`: such a thread finishes what it was doing, if ever.
     fn flush_all(&self) -> bool {
         self.flush_exchange();
-        let in_use = || self.head.magazines.iter().filter_map(|magazine| Some((magazine, magazine.owner()?)));
-        let forgotten = in_use().filter(|(_, owner)| owner.forget(self.head.key())).count();
+        let forgotten = self.head.magazines.iter().filter(|magazine| magazine.owner.forget(self.head.key())).count();
         if forgotten > 0 {
             thread::heavy_fence();
         }
         // From now on no owner begins to use a magazine, but some may not have ended yet.
-        in_use()
-            .filter(|(magazine, owner)| owner.is_busy() || magazine.claimed.load(Acquire) || magazine.len() > 0)
-            .filter(|(magazine, owner)| !self.flush(magazine, owner))
-            .count()
-            == 0
+        let is_in_use =
+            |magazine: &Magazine| magazine.owner.is_busy() || magazine.claimed.load(Acquire) || magazine.len() > 0;
+        self.head.magazines.iter().filter(|magazine| is_in_use(magazine) && !self.flush(magazine)).count() == 0
     }
 
-    fn flush(&self, magazine: &Magazine, owner: &Thread) -> bool {
+    fn flush(&self, magazine: &Magazine) -> bool {
         // Pairs with the end of another thread's claim.
         let claim = || magazine.claimed.compare_exchange(false, true, Acquire, Relaxed).is_ok();
         if !wait_until::<T, D>(claim) {
             return false;
         }
-        let is_idle = wait_until::<T, D>(|| !owner.is_busy());
+        let is_idle = wait_until::<T, D>(|| !magazine.owner.is_busy());
         if is_idle {
             let _transfer = self.head.transfer();
             loop {
