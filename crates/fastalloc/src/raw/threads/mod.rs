@@ -859,8 +859,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// them, and returns `false`: such a thread finishes what it was doing, if ever.
     fn flush_all(&self) -> bool {
         self.flush_exchange();
-        let forgotten = self.head.magazines.iter().filter(|magazine| magazine.owner.forget(self.head.key())).count();
-        if forgotten > 0 {
+        self.head.magazines.iter().for_each(|magazine| magazine.owner.forget(self.head.key()));
+        // Also if none remembered it any more: who made it forget may not have come to his fence yet.
+        if self.head.magazines.iter().next().is_some() {
             thread::heavy_fence();
         }
         // From now on no owner begins to use a magazine, but some may not have ended yet.

@@ -106,9 +106,9 @@ impl Thread {
     }
 
     /// Forgets the magazine in a pool. Called by any thread, while magazines are out of use.
-    /// Returns whether the thread remembered it.
-    pub(super) fn forget(&self, key: *mut Head) -> bool {
-        self.key.compare_exchange(key, ptr::null_mut(), Relaxed, Relaxed).is_ok()
+    pub(super) fn forget(&self, key: *mut Head) {
+        // Fails if the thread remembers another one.
+        let _ = self.key.compare_exchange(key, ptr::null_mut(), Relaxed, Relaxed);
     }
 }
 
