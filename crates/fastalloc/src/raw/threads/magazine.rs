@@ -190,6 +190,7 @@ pub(super) struct Place {
 }
 
 impl Place {
+    #[cfg(not(fastalloc_loom))]
     pub(super) const FIRST: Self = Self { table: 0, index: 0 };
 
     /// `None` for more threads than there is room for.
@@ -259,9 +260,11 @@ impl Magazines {
     /// For loom, writes to all that is freed next.
     pub(super) fn destroy(&mut self) {
         self.count.with_mut(|_| ());
-        for magazine in self.iter() {
+        for magazine in (0..TABLES).filter_map(|number| self.table(number)).flatten() {
             // SAFETY: the pool is gone, so nobody else uses its magazines.
-            unsafe { &mut *ptr::from_ref(magazine).cast_mut() }.destroy();
+            if let Some(magazine) = unsafe { magazine.load(Acquire).as_mut() } {
+                magazine.destroy();
+            }
         }
     }
 }
