@@ -212,7 +212,7 @@ impl<T: Tenant> ThreadSafeHandle<T> {
     ///
     /// # Errors
     ///
-    /// As [`SharedPool::allocate`](crate::SharedPool::allocate); [`Error::Closed`] if the pool is gone.
+    /// As [`SharedPool::allocate`](crate::SharedPool::allocate); [`Error::Closed`] if the pool and all weak handles are gone.
     ///
     /// # Panics
     ///
@@ -516,7 +516,7 @@ impl<T: ?Sized + Tenant> Clone for ThreadSafeWeakHandle<T> {
 impl<T: ?Sized + Tenant> Drop for ThreadSafeWeakHandle<T> {
     fn drop(&mut self) {
         self.counts().remove_weak(self.generation);
-        let head = NonNull::from(self.head());
+        let head = self.header().head.cast::<Head>();
         self.header().weak_handles.fetch_sub(1, Release);
         // SAFETY: `new` counted the handle.
         unsafe { threads::let_go(head) };

@@ -56,8 +56,9 @@ pub type ThreadSafePool<T> = SharedPool<T, Locking>;
 /// thread that it was just looking through, at most [`thread_cache`](crate::PoolConfigBuilder::thread_cache) each.
 /// A call that finds no other slots gives up on them after some thousand tries.
 ///
-/// The waiting forms take a lock for the line, and the end of the pool waits for threads that use it. As long as
-/// somebody is in the line, only those in the line get slots.
+/// Other operations may wait: the waiting forms, for a lock and for threads that are stopped while they use the pool;
+/// `close`, weak handles while another thread is in `get_mut`, and the end of the pool. As long as somebody is in the
+/// line, only those in the line get slots. Neither this pool nor any other may be used in a signal handler.
 ///
 /// All methods are those of [`SharedPool`].
 ///
@@ -264,6 +265,8 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
 
     /// Moves all values into slots that are reserved beforehand: all or none.
     ///
+    /// Never waits, not even if others do: then it fails.
+    ///
     /// An iterator passed as `&mut` keeps its values if there is an error. If it ends before the length
     /// that it announced, there are fewer handles; what it has beyond that length is not taken.
     ///
@@ -415,7 +418,10 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// Moves `value` into a vacant slot; the future waits for one as long as there is none, on any runtime.
     ///
     /// It joins the line when it is first polled. If it is dropped, it leaves the line, and a slot that was
-    /// handed to it already goes to the next.
+    /// handed to it already goes to the next. As long as it is neither polled nor dropped, it keeps what it was
+    /// handed; if it is forgotten, for ever, and the pool is slower from then on.
+    ///
+    /// A place in the line takes some memory; the program aborts if that cannot be had.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Great numbers of threads, of pools, and of threads that wait.
 
 use std::mem;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -21,6 +21,62 @@ on_every_shared_pool! {
     thousands_of_blocked_threads_get_their_slots
     patient_threads_are_not_starved_by_impatient_ones
     busy_pool_can_be_closed
+    pool_ends_while_many_threads_use_another_one
+    closed_pool_hands_out_nothing_to_threads_that_were_interrupted
+}
+
+/// The end of a pool waits for each of its threads, not for a moment in which none of them uses any pool.
+fn pool_ends_while_many_threads_use_another_one<K: Sharing>()
+where
+    SharedPool<u64, K>: Sync,
+{
+    let (first, other) = (pool::<u64, K>(10_000), pool::<u64, K>(10_000));
+    let first = Mutex::new(Some(first));
+    let (ready, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    together(13, |number| {
+        if number > 0 {
+            let clone = first.lock().unwrap().clone();
+            drop(clone.map(|pool| pool.allocate(1)));
+            ready.fetch_add(1, Relaxed);
+            while !stop.load(Relaxed) {
+                (0..100).for_each(|_| drop(other.allocate(1)));
+            }
+        } else {
+            while ready.load(Relaxed) < 12 {
+                thread::yield_now();
+            }
+            let last = first.lock().unwrap().take();
+            drop(last);
+            stop.store(true, Relaxed);
+        }
+    });
+}
+
+fn closed_pool_hands_out_nothing_to_threads_that_were_interrupted<K: Sharing>()
+where
+    SharedPool<u64, K>: Sync,
+{
+    for _ in 0..rounds(10, 1) {
+        let pool = pool::<u64, K>(10_000);
+        let (closed, late) = (AtomicBool::new(false), AtomicUsize::new(0));
+        together(8, |number| {
+            if number == 0 {
+                thread::sleep(Duration::from_millis(2));
+                pool.close();
+                closed.store(true, SeqCst);
+                return;
+            }
+            loop {
+                let is_closed = closed.load(SeqCst);
+                match pool.allocate(1) {
+                    Ok(_) => late.fetch_add(usize::from(is_closed), Relaxed),
+                    Err(error) => return assert_eq!(error, Error::Closed),
+                };
+            }
+        });
+        // Each may have been interrupted once.
+        assert!(late.into_inner() <= 7, "closed pools hand out nothing");
+    }
 }
 
 /// What a thread that lives for a short time does with a pool.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use fastalloc::{
@@ -12,6 +13,37 @@ use crate::support::{
     BLOCK, Counted, Gate, Ledger, Random, Reporter, Tally, Tracked, assert_all_are_there, build, config, event, events,
     inject, on_every_shared_pool, panic_at, pool, rounds, survive, together,
 };
+
+#[test]
+fn pool_may_end_while_it_grows_for_a_clone() {
+    type Pool = Arc<Mutex<Option<ThreadSafePool<String>>>>;
+    let (pool, others) = (Pool::default(), Arc::new(Mutex::new(Vec::<ThreadSafeHandle<String>>::new())));
+    let compute = {
+        let others = Arc::clone(&others);
+        move |_| {
+            let others = std::mem::take(&mut *others.lock().unwrap());
+            others.into_iter().for_each(|handle| drop(handle.into_inner()));
+            1
+        }
+    };
+    let initializer = {
+        let pool = Arc::clone(&pool);
+        move || {
+            let ends = pool.lock().unwrap().take();
+            drop(ends);
+            String::from("object")
+        }
+    };
+    let config = PoolConfig::builder().capacity(4).initializer(initializer);
+    let strategy = GrowthStrategy::Custom { compute: Box::new(compute) };
+    let new: ThreadSafePool<String> = build(config.growth_strategy(strategy));
+    let first = new.acquire().unwrap();
+    others.lock().unwrap().extend((0..3).map(|_| new.acquire().unwrap()));
+    *pool.lock().unwrap() = Some(new);
+    let _ = first.try_clone();
+    assert!(pool.lock().unwrap().is_none());
+    assert_eq!(*first, "object");
+}
 
 on_every_shared_pool! {
     hooks_run_once_and_in_order

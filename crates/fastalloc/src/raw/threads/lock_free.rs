@@ -34,12 +34,6 @@ pub struct LockFree<T> {
     kept: Slots,
 }
 
-// SAFETY: the chunks do not change; a slot belongs to whoever took it out of the sets. Objects are made,
-// moved and destroyed by any thread, so they must be `Send`; functions of a configuration are `Sync`.
-unsafe impl<T: Send> Send for LockFree<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for LockFree<T> {}
-
 impl<T> LockFree<T> {
     fn slot(&self, index: usize) -> NonNull<u8> {
         // SAFETY: indices in the sets are below the capacity, and all chunks are open.
@@ -57,7 +51,9 @@ impl<T> LockFree<T> {
     }
 }
 
-impl<T: Poolable> Depot<T> for LockFree<T> {
+// SAFETY: the chunks do not change; a slot belongs to whoever took it out of the sets; functions of a configuration
+// are `Sync`.
+unsafe impl<T: Poolable> Depot<T> for LockFree<T> {
     const WAITS: bool = false;
 
     fn create(config: PoolConfig<T>, head: NonNull<Head>) -> Result<Self> {
@@ -104,6 +100,9 @@ impl<T: Poolable> Depot<T> for LockFree<T> {
     }
 
     fn take_all(&self, wanted: usize, taken: &mut Vec<Taken>) -> bool {
+        if self.vacant() < wanted {
+            return false;
+        }
         for with_object in [false, true] {
             let missing = wanted - taken.len();
             self.set(with_object).take(missing, |index| taken.push((self.slot(index), with_object)));

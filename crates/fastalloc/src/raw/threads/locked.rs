@@ -28,12 +28,6 @@ pub struct Locked<T: Poolable> {
     capacity: AtomicUsize,
 }
 
-// SAFETY: the core is used under the lock, but for what never changes, which can be shared: the functions
-// of a configuration are `Sync`. Objects are made, moved and destroyed by any thread, so they must be `Send`.
-unsafe impl<T: Poolable + Send> Send for Locked<T> {}
-// SAFETY: as above.
-unsafe impl<T: Poolable + Send> Sync for Locked<T> {}
-
 impl<T: Poolable> Locked<T> {
     /// Calls `f`, which must not call user code, with the core.
     fn with<R>(&self, f: impl FnOnce(&Local<T, StackAllocator>) -> R) -> R {
@@ -60,7 +54,9 @@ impl<T: Poolable> Locked<T> {
     }
 }
 
-impl<T: Poolable> Depot<T> for Locked<T> {
+// SAFETY: the core is used under the lock, but for what never changes, which can be shared: the functions
+// of a configuration are `Sync`.
+unsafe impl<T: Poolable> Depot<T> for Locked<T> {
     const WAITS: bool = true;
 
     fn create(config: PoolConfig<T>, head: NonNull<Head>) -> Result<Self> {

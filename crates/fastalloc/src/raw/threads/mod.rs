@@ -42,12 +42,16 @@ use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use crate::sync::zeroed::{AtomicU32, AtomicU64};
 use crate::sync::{spin_loop, yield_now};
 
 /// Where the slots are that no magazine has. No function calls user code, unless it says so.
-pub(crate) trait Depot<T>: Sized {
+///
+/// # Safety
+///
+/// If `T` is `Send`, threads can share it.
+pub(crate) unsafe trait Depot<T>: Sized {
     /// A thread may wait for another one that is in a short section.
     const WAITS: bool;
 
@@ -110,7 +114,7 @@ pub(crate) struct Head {
     orphaned: AtomicBool,
     /// What keeps an orphaned core: handles, and all weak handles together. `UNKNOWN` more as long as nobody
     /// has counted the handles; those that are dropped meanwhile are subtracted already.
-    remaining: AtomicIsize,
+    remaining: AtomicI64,
     line: Line,
     exchange: Exchange,
 }
@@ -313,18 +317,23 @@ impl Head {
 
     /// Puts the magazines out of use until the guard is dropped.
     fn out_of_use(&self) -> Defer<impl FnMut()> {
-        self.direct.fetch_add(1, SeqCst);
+        // Not a reference to the whole head: with the count the core may go, before the guard has ended.
+        let direct = &self.direct;
+        direct.fetch_add(1, SeqCst);
+        let back_in_use = Defer(move || {
+            direct.fetch_sub(1, AcqRel);
+        });
         thread::heavy_fence();
-        Defer(|| {
-            self.direct.fetch_sub(1, AcqRel);
-        })
+        back_in_use
     }
 
     /// Announces that slots are on their way between a magazine and the depot, until the guard is dropped.
     fn transfer(&self) -> Defer<impl FnMut()> {
         self.exchange.begun.fetch_add(1, SeqCst);
-        Defer(|| {
-            self.exchange.ended.fetch_add(1, SeqCst);
+        // As above.
+        let ended = &self.exchange.ended;
+        Defer(move || {
+            ended.fetch_add(1, SeqCst);
         })
     }
 }
@@ -482,7 +491,12 @@ impl<'core> Location<'core> {
 impl Head {
     /// Counts a pool or a weak handle. The caller has a pool, a weak handle, or a handle.
     pub(crate) fn retain(&self) {
-        if self.pools.fetch_add(1, AcqRel) == 0 {
+        let before = self.pools.fetch_add(1, AcqRel);
+        if before > usize::MAX / 2 {
+            // Only if so many were forgotten.
+            std::process::abort();
+        }
+        if before == 0 {
             // A weak handle, made from a handle that has outlived its pool.
             self.remaining.fetch_add(1, AcqRel);
         }
@@ -510,7 +524,7 @@ pub(crate) unsafe fn let_go(head: NonNull<Head>) {
         -1
     } else {
         // SAFETY: the core's operations are for its own types.
-        unsafe { (core.operations.orphan)(head) as isize - UNKNOWN }
+        unsafe { (core.operations.orphan)(head) as i64 - UNKNOWN }
     };
     // SAFETY: what was counted is gone.
     unsafe { change_remaining(head, change) };
@@ -521,7 +535,7 @@ pub(crate) unsafe fn let_go(head: NonNull<Head>) {
 /// # Safety
 ///
 /// What is counted off kept the core until now, and does not use it any more.
-unsafe fn change_remaining(head: NonNull<Head>, change: isize) {
+unsafe fn change_remaining(head: NonNull<Head>, change: i64) {
     // SAFETY: the core lives until this has changed the count.
     let core = unsafe { head.as_ref() };
     let free = core.operations.free;
@@ -532,7 +546,7 @@ unsafe fn change_remaining(head: NonNull<Head>, change: isize) {
 }
 
 /// More handles than there can be: how many remain before that is known.
-const UNKNOWN: isize = isize::MAX / 2;
+const UNKNOWN: i64 = i64::MAX / 2;
 
 impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     const OPERATIONS: Operations = Operations {
@@ -643,10 +657,14 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         if self.head.line.waiting() > 0 {
             // Those who wait come first.
-            let capacity = self.capacity();
-            return Err(Error::PoolExhausted { capacity, allocated: capacity });
+            return Err(self.exhausted());
         }
         Ok(())
+    }
+
+    fn exhausted(&self) -> Error {
+        let capacity = self.capacity();
+        Error::PoolExhausted { capacity, allocated: capacity.saturating_sub(self.available()) }
     }
 
     /// After slots were counted in the depot, but perhaps are not there: who takes them counts them later, and may
@@ -654,7 +672,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn try_again(&self, tries: &mut usize) -> Result<()> {
         *tries += 1;
         if !D::WAITS && *tries > TRIES {
-            return Err(Error::PoolExhausted { capacity: self.capacity(), allocated: self.capacity() });
+            return Err(self.exhausted());
         }
         if *tries > 1 {
             yield_now();
@@ -1159,10 +1177,12 @@ unsafe fn free_core<T: Poolable, D: Depot<T>>(head: NonNull<Head>) {
 /// A pool's use of a core.
 pub(crate) struct SharedOwner<T: Poolable, D: Depot<T>>(NonNull<Shared<T, D>>);
 
-// SAFETY: this is a counted reference to the core.
-unsafe impl<T: Poolable + Send, D: Depot<T> + Send + Sync> Send for SharedOwner<T, D> {}
+// SAFETY: heads are made to be shared, and depots can be.
+unsafe impl<T: Poolable + Send, D: Depot<T>> Sync for Shared<T, D> {}
+// SAFETY: this is a counted reference to the core, of which the last one to go may free it.
+unsafe impl<T: Poolable + Send, D: Depot<T>> Send for SharedOwner<T, D> {}
 // SAFETY: as above.
-unsafe impl<T: Poolable + Send, D: Depot<T> + Send + Sync> Sync for SharedOwner<T, D> {}
+unsafe impl<T: Poolable + Send, D: Depot<T>> Sync for SharedOwner<T, D> {}
 
 impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
     pub(crate) fn create(config: PoolConfig<T>) -> Result<Self> {
@@ -1189,7 +1209,7 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
             pools: AtomicUsize::new(1),
             closed: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
-            remaining: AtomicIsize::new(UNKNOWN),
+            remaining: AtomicI64::new(UNKNOWN),
             line: Line::default(),
             exchange: Exchange::default(),
         };

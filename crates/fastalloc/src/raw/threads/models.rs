@@ -545,6 +545,32 @@ fn two_thieves_get_a_slot_each<D: Kind>() {
     });
 }
 
+/// Two threads flush the magazine that its owner is using.
+fn two_flushes_meet_the_owner<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 2);
+        let flush = |model: &Model<D>| {
+            let _out_of_use = model.head.out_of_use();
+            model.flush_all();
+        };
+        let thief = spawn(None, {
+            let model = model.clone();
+            move || flush(&model)
+        });
+        let owner = spawn(Some(first), {
+            let model = model.clone();
+            move || model.head.pop(false).is_some()
+        });
+        flush(&model);
+        let popped = owner.join().unwrap();
+        thief.join().unwrap();
+        let in_magazines: usize = model.head.magazines.iter().map(super::Magazine::len).sum();
+        assert_eq!(model.depot.vacant() + in_magazines + usize::from(popped), 2, "a slot is lost, or there twice");
+        mem::forget((model, held));
+    });
+}
+
 /// A slot on its way from a magazine to the depot is not overlooked.
 fn a_flush_hides_no_slot<D: Kind>() {
     check(|| {
@@ -1143,6 +1169,7 @@ models! {
     a_slot_in_a_magazine_has_one_owner
     stealing_finds_what_is_vacant
     two_thieves_get_a_slot_each
+    two_flushes_meet_the_owner
     a_flush_hides_no_slot
     a_spill_hides_no_slot
     a_batch_is_found
