@@ -19,6 +19,8 @@ mod raw;
 mod shared_handle;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 mod shared_pool;
+#[cfg(feature = "stats")]
+mod stats;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 mod sync;
 
@@ -36,5 +38,7 @@ pub use self::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle, ThreadSa
 pub use self::shared_pool::{Allocation, Locking, SharedPool, Sharing, ThreadSafePool};
 #[cfg(all(feature = "lock-free", target_has_atomic = "64", target_has_atomic = "ptr"))]
 pub use self::shared_pool::{LockFree, LockFreePool};
+#[cfg(feature = "stats")]
+pub use self::stats::{PoolStatistics, StatisticsCollector, StatisticsReporter};
 #[cfg(feature = "derive")]
 pub use fastalloc_derive::Poolable;

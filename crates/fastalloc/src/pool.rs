@@ -14,6 +14,8 @@ use crate::error::{Error, Rejected, Result};
 use crate::handle::{OwnedHandle, RcHandle, SharedHandle};
 use crate::poolable::Poolable;
 use crate::raw::{Limits, Local, Owner, Vacancy, trim};
+#[cfg(feature = "stats")]
+use crate::stats::PoolStatistics;
 
 /// A pool that never grows: the fastest, and the one that allocates no memory after construction.
 ///
@@ -562,6 +564,29 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     #[must_use]
     pub fn bytes_reserved(&self) -> usize {
         self.core.bytes()
+    }
+
+    /// What the pool has done since it was made or [reset](Self::reset_statistics), and how full it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fastalloc::FixedPool::new(1)?;
+    /// let held = pool.allocate(1)?;
+    /// assert!(pool.allocate(2).is_err());
+    /// assert_eq!(pool.statistics().failed_allocations, 1);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[cfg(feature = "stats")]
+    #[must_use]
+    pub fn statistics(&self) -> PoolStatistics {
+        self.core.statistics()
+    }
+
+    /// Sets all counts of what has happened to 0, and the peak to the slots that are occupied.
+    #[cfg(feature = "stats")]
+    pub fn reset_statistics(&self) {
+        self.core.counters().reset();
     }
 }
 

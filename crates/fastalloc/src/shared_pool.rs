@@ -20,6 +20,8 @@ use crate::poolable::Poolable;
 use crate::raw::threads::{Depot, SharedOwner, SharedVacancy, Waiting};
 use crate::raw::{Defer, Limits};
 use crate::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle};
+#[cfg(feature = "stats")]
+use crate::stats::PoolStatistics;
 
 /// A pool that threads share, and that may grow.
 ///
@@ -54,7 +56,8 @@ pub type ThreadSafePool<T> = SharedPool<T, Locking>;
 /// As [`ThreadSafePool`], but a thread that is stopped at any point, even for ever, keeps no other from
 /// allocating and releasing. It can withhold vacant slots: those that it kept for itself, and those of one other
 /// thread that it was just looking through, at most [`thread_cache`](crate::PoolConfigBuilder::thread_cache) each.
-/// A call that finds no other slots gives up on them after some thousand tries.
+/// A call that finds no other slots waits for such a thread for a fraction of a second, and for less and less each
+/// time that this is in vain.
 ///
 /// Other operations may wait: the waiting forms, for a lock and for threads that are stopped while they use the pool;
 /// `close`, weak handles while another thread is in `get_mut`, and the end of the pool. As long as somebody is in the
@@ -412,7 +415,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     pub fn allocate_timeout(&self, value: T, timeout: Duration) -> Result<ThreadSafeHandle<T>> {
-        block_on(self.allocate_async(value), Instant::now().checked_add(timeout))
+        self.core.in_time(block_on(self.allocate_async(value), Instant::now().checked_add(timeout)))
     }
 
     /// Moves `value` into a vacant slot; the future waits for one as long as there is none, on any runtime.
@@ -465,7 +468,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<ThreadSafeHandle<T>> {
-        block_on(self.acquire_async(), Instant::now().checked_add(timeout))
+        self.core.in_time(block_on(self.acquire_async(), Instant::now().checked_add(timeout)))
     }
 
     /// Takes a ready object, as [`acquire`](Self::acquire) does; waits as
@@ -547,6 +550,25 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     #[must_use]
     pub fn bytes_reserved(&self) -> usize {
         self.core.depot().bytes()
+    }
+
+    /// What the pool has done since it was made or [reset](Self::reset_statistics), and how full it is.
+    ///
+    /// Exact if no other thread is using the pool; else it may miss what they are just doing.
+    ///
+    /// # Complexity
+    ///
+    /// *O*(threads that have used the pool).
+    #[cfg(feature = "stats")]
+    #[must_use]
+    pub fn statistics(&self) -> PoolStatistics {
+        self.core.statistics()
+    }
+
+    /// Sets all counts of what has happened to 0, and the peak to the slots that are occupied.
+    #[cfg(feature = "stats")]
+    pub fn reset_statistics(&self) {
+        self.core.reset_statistics();
     }
 }
 

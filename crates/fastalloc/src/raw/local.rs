@@ -9,7 +9,7 @@ use core::mem::{self, MaybeUninit, needs_drop};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use super::{Defer, Front, Head, NOT_PLAIN, Operations};
+use super::{Counters, Defer, Front, Head, NOT_PLAIN, Operations};
 use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
@@ -119,6 +119,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             chunks: UnsafeCell::new(Chunks::new(geometry)),
             rc_handles: Cell::new(0),
             keeper: Cell::new(None),
+            counters: Counters::default(),
             #[cfg(debug_assertions)]
             occupied: UnsafeCell::default(),
         };
@@ -158,6 +159,15 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // SAFETY: no mutable reference to the list is alive.
         let emptied = self.recycler.as_ref().map_or(0, |recycler| unsafe { &*recycler.emptied.get() }.len());
         vacant + usize::from(self.front.head.hot.get() > NOT_PLAIN) + emptied
+    }
+
+    #[cfg(feature = "stats")]
+    pub(crate) fn statistics(&self) -> crate::stats::PoolStatistics {
+        self.counters().statistics(self.capacity(), self.bytes())
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.front.head.counters
     }
 
     /// Memory held for slots, in bytes.
@@ -231,7 +241,9 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             };
             self.front.head.occupy(slot.cast(), Layout::new::<T>());
             let vacancy = Vacancy { core: self, slot };
-            if !self.take_kept(slot) {
+            if self.take_kept(slot) {
+                self.counters().recycled();
+            } else {
                 let object = (recycler.maker.initializer)();
                 // SAFETY: the slot holds no object, and nobody but `vacancy` knows of it.
                 unsafe { slot.write(object) };
@@ -359,7 +371,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if self.available() >= needed {
             return Ok(());
         }
-        self.grow_by(needed, self.limits.step(self.capacity()))
+        self.counters().wanted(self.grow_by(needed, self.limits.step(self.capacity())))
     }
 
     /// The same, if the growth strategy says `step`.
@@ -400,6 +412,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     fn extend_and_fill(&self, additional: usize) -> Result<()> {
+        self.counters().grown();
         match &self.recycler {
             // A depot's slots are filled when its lock is free.
             Some(recycler) if recycler.maker.eager && !self.is_depot => {

@@ -1,5 +1,6 @@
 //! Who may ask for a slot, and when: one core for each kind of sharing.
 
+mod counters;
 mod local;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 pub(crate) mod threads;
@@ -10,6 +11,9 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem;
 use core::ptr::{self, NonNull};
 
+use self::counters::Counters;
+#[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
+use self::counters::SharedCounters;
 pub(crate) use self::local::{Limits, Local, Owner, Vacancy, trim};
 use crate::allocator::StackAllocator;
 #[cfg(debug_assertions)]
@@ -33,6 +37,7 @@ pub(crate) struct Head {
     /// `RcHandle`s, and the `Rc` of the pool that they own together.
     rc_handles: Cell<usize>,
     keeper: Cell<Option<Keeper>>,
+    counters: Counters,
     /// Slots that a handle owns.
     #[cfg(debug_assertions)]
     occupied: UnsafeCell<Bits>,
@@ -81,6 +86,7 @@ impl Head {
     /// Notes that a handle owns the slot from now on.
     #[inline]
     fn occupy(&self, slot: NonNull<u8>, layout: Layout) {
+        self.counters.allocated();
         #[cfg(debug_assertions)]
         {
             let index = self.index(slot, layout);
@@ -95,6 +101,7 @@ impl Head {
     /// Notes that no handle owns the slot any more.
     #[inline]
     fn unoccupy(&self, slot: NonNull<u8>, layout: Layout) {
+        self.counters.deallocated();
         #[cfg(debug_assertions)]
         {
             let index = self.index(slot, layout);

@@ -13,5 +13,7 @@ mod heap;
 mod memory;
 mod model;
 mod regressions;
+#[cfg(feature = "stats")]
+mod statistics;
 mod support;
 mod user_allocator;

@@ -557,6 +557,14 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
         assert_eq!(pool.is_empty(), tenants.is_empty());
         assert!(pool.capacity() <= if self.setup.growth == Growth::Never { self.setup.capacity } else { LIMIT });
 
+        #[cfg(feature = "stats")]
+        {
+            let statistics = pool.statistics();
+            assert_eq!(statistics.current_usage, tenants.len());
+            assert_eq!(statistics.total_allocations - statistics.total_deallocations, tenants.len() as u64);
+            assert!(statistics.peak_usage >= tenants.len() && statistics.bytes_reserved == pool.bytes_reserved());
+        }
+
         for tenant in &*tenants {
             tenant.check();
             assert_eq!(tenant.address % self.setup.alignment.max(align_of::<T>()), 0, "{:#x}", tenant.address);

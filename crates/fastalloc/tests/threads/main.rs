@@ -9,6 +9,8 @@ mod growth;
 mod handles;
 mod lifetimes;
 mod recycling;
+#[cfg(feature = "stats")]
+mod statistics;
 mod stress;
 mod support;
 mod thread_ends;

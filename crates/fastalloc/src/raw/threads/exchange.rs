@@ -22,6 +22,8 @@ pub(super) struct Exchange {
     pub(super) ended: AtomicUsize,
     /// How often a thread took what others kept because it wanted an object.
     pub(super) thefts: AtomicUsize,
+    /// How often threads that were stopped have been waited for in vain: see [`Patience`](super::patience::Patience).
+    pub(super) vain: AtomicUsize,
     /// Slots in each of the batches, or [`IN_USE`].
     lens: [AtomicUsize; BATCHES],
     batches: [Slots; BATCHES],
@@ -90,8 +92,8 @@ impl Exchange {
 impl Exchange {
     /// For loom, writes to all that is freed next.
     pub(super) fn destroy(&mut self) {
-        let Self { begun, ended, thefts, lens, batches } = self;
-        [begun, ended, thefts].into_iter().chain(lens).for_each(|count| count.with_mut(|_| ()));
+        let Self { begun, ended, thefts, vain, lens, batches } = self;
+        [begun, ended, thefts, vain].into_iter().chain(lens).for_each(|count| count.with_mut(|_| ()));
         batches.iter_mut().flat_map(|batch| &mut batch.0).for_each(|slot| slot.with_mut(|_| ()));
     }
 }

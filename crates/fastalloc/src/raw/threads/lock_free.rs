@@ -136,6 +136,11 @@ unsafe impl<T: Poolable> Depot<T> for LockFree<T> {
         Err(Error::PoolExhausted { capacity: self.capacity, allocated: self.capacity - vacant })
     }
 
+    #[cfg(feature = "stats")]
+    fn growths(&self) -> u64 {
+        0
+    }
+
     fn make_counts(&self, header: &Header) -> Result<()> {
         self.chunks.share(header)
     }

@@ -139,6 +139,11 @@ unsafe impl<T: Poolable> Depot<T> for Locked<T> {
         self.with(|core| core.grow_by(needed, step))
     }
 
+    #[cfg(feature = "stats")]
+    fn growths(&self) -> u64 {
+        self.with(|core| core.counters().growths())
+    }
+
     fn make_counts(&self, header: &Header) -> Result<()> {
         self.with(|core| core.make_counts(header))
     }

@@ -43,6 +43,9 @@ pub(super) struct Magazine {
     /// A thread other than the owner uses the magazine.
     pub(super) claimed: AtomicBool,
     pub(super) owner: &'static Thread,
+    /// How many slots the owner has taken.
+    #[cfg(feature = "stats")]
+    pub(super) allocations: crate::sync::atomic::AtomicU64,
     rounds: Rounds,
 }
 
@@ -63,12 +66,23 @@ impl Magazine {
             limit: AtomicUsize::default(),
             claimed: AtomicBool::default(),
             owner,
+            #[cfg(feature = "stats")]
+            allocations: Default::default(),
             rounds: Rounds::default(),
         }
     }
 
+    /// Takes a slot for the owner.
     #[inline]
-    pub(super) fn pop(&self) -> Option<NonNull<u8>> {
+    pub(super) fn allocate(&self) -> Option<NonNull<u8>> {
+        let slot = self.pop()?;
+        #[cfg(feature = "stats")]
+        self.allocations.store(self.allocations.load(Relaxed) + 1, Relaxed);
+        Some(slot)
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<NonNull<u8>> {
         let hot = self.hot.load(Relaxed);
         if !hot.is_null() {
             self.hot.store(ptr::null_mut(), Relaxed);
@@ -272,7 +286,7 @@ impl Magazines {
 #[cfg(all(test, fastalloc_loom))]
 impl Magazine {
     fn destroy(&mut self) {
-        let Self { hot, len, limit, claimed, owner: _, rounds } = self;
+        let Self { hot, len, limit, claimed, rounds, .. } = self;
         hot.with_mut(|_| ());
         len.with_mut(|_| ());
         limit.with_mut(|_| ());

@@ -17,6 +17,7 @@ mod locked;
 mod magazine;
 #[cfg(all(test, fastalloc_loom))]
 mod models;
+mod patience;
 mod thread;
 
 use alloc::alloc::{alloc, dealloc};
@@ -34,17 +35,18 @@ use self::line::{Line, State, Taken, Waiter};
 pub(crate) use self::lock_free::LockFree;
 pub(crate) use self::locked::Locked;
 use self::magazine::{BATCH, Batch, Magazine, Magazines};
+use self::patience::Patience;
 use self::thread::Thread;
 use super::local::Maker;
-use super::{Defer, is_fat};
+use super::{Defer, SharedCounters, is_fat};
 use crate::chunk::{Geometry, Header};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use crate::sync::spin_loop;
 use crate::sync::zeroed::{AtomicU32, AtomicU64};
-use crate::sync::{spin_loop, yield_now};
 
 /// Where the slots are that no magazine has. No function calls user code, unless it says so.
 ///
@@ -89,6 +91,10 @@ pub(crate) unsafe trait Depot<T>: Sized {
     /// Sees to it that so many slots are vacant here, if the growth strategy says `step`.
     fn grow(&self, needed: usize, step: usize) -> Result<()>;
 
+    /// How often slots were added.
+    #[cfg(feature = "stats")]
+    fn growths(&self) -> u64;
+
     /// Makes the table of counts of a chunk.
     fn make_counts(&self, header: &Header) -> Result<()>;
 }
@@ -116,6 +122,7 @@ pub(crate) struct Head {
     /// has counted the handles; those that are dropped meanwhile are subtracted already.
     remaining: AtomicI64,
     line: Line,
+    counters: SharedCounters,
     exchange: Exchange,
 }
 
@@ -244,9 +251,6 @@ impl Counts {
     }
 }
 
-/// What many tries to wait for another thread are, if it may never come back.
-const TRIES: usize = 1000;
-
 /// Calls `f` with the magazine that the current thread remembers, if it is one of the core: the usual path.
 ///
 /// # Safety
@@ -312,7 +316,7 @@ impl Head {
     #[inline]
     fn pop(&self, with_object: bool) -> Option<NonNull<u8>> {
         // SAFETY: the core lives as long as the reference.
-        unsafe { with_remembered(key(NonNull::from(self), with_object), Magazine::pop) }
+        unsafe { with_remembered(key(NonNull::from(self), with_object), Magazine::allocate) }
     }
 
     /// Puts the magazines out of use until the guard is dropped.
@@ -584,7 +588,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     #[cold]
     #[inline(never)]
     fn vacancy_slowly(&self) -> Result<SharedVacancy<'_, T, D>> {
-        let mut vacancy = self.vacancy_of(self.take(false)?);
+        let mut vacancy = self.vacancy_of(self.head.counters.wanted(self.take(false))?);
         vacancy.clear();
         Ok(vacancy)
     }
@@ -599,7 +603,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
         let taken = match self.head.pop(true) {
             Some(slot) => (slot, true),
-            None if self.head.keeps => self.take(true)?,
+            None if self.head.keeps => self.head.counters.wanted(self.take(true))?,
             None => return Err(Error::NO_INITIALIZER),
         };
         self.ready(self.vacancy_of(taken))
@@ -621,23 +625,33 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn take(&self, with_object: bool) -> Result<Taken> {
         // For pools that keep objects, magazines are only good for those.
         let from_magazine = with_object == self.head.keeps;
-        let mut tries = 0;
+        let mut patience = self.patience();
         loop {
             self.may_take()?;
             if from_magazine {
-                if let Some(slot) = self.section(Magazine::pop).flatten() {
+                if let Some(slot) = self.section(Magazine::allocate).flatten() {
                     return Ok((slot, with_object));
                 }
             }
             if let Some(taken) = self.take_from_depot(from_magazine, with_object)? {
+                self.allocated(1, with_object && taken.1);
                 return Ok(taken);
             }
-            if self.steal(1) {
-                self.try_again(&mut tries)?;
-                continue;
-            }
-            self.grow(1)?;
+            self.make_room(1, &mut patience)?;
         }
+    }
+
+    /// Sees to it that there are vacant slots in the depot, if they are not taken by others at once.
+    fn make_room(&self, needed: usize, patience: &mut Patience<'_>) -> Result<()> {
+        if !self.steal(needed, patience) {
+            return self.grow(needed);
+        }
+        // Who takes slots without a lock counts them later, and may have been stopped in between.
+        if patience.try_again() { Ok(()) } else { Err(self.exhausted()) }
+    }
+
+    fn patience(&self) -> Patience<'_> {
+        Patience::new((!D::WAITS).then_some(&self.head.exchange.vain))
     }
 
     /// Adds slots to the depot, so that so many are vacant there.
@@ -649,6 +663,48 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         drop(transfer);
         self.fill_if_eager();
         Ok(())
+    }
+
+    /// Counts slots that the caller gets, besides those from its magazine; one perhaps with an object.
+    fn allocated(&self, slots: usize, recycled: bool) {
+        if cfg!(feature = "stats") {
+            let in_use = self.capacity().saturating_sub(self.outside_magazines());
+            self.head.counters.allocated(slots, recycled, in_use);
+        }
+    }
+
+    /// What has happened since the pool was made, besides what the head counts.
+    #[cfg(feature = "stats")]
+    fn totals(&self) -> crate::stats::PoolStatistics {
+        let allocations = self.head.magazines.iter().map(|magazine| magazine.allocations.load(Relaxed)).sum();
+        crate::stats::PoolStatistics {
+            capacity: self.capacity(),
+            bytes_reserved: self.depot.bytes(),
+            current_usage: self.capacity() - self.available(),
+            total_allocations: allocations,
+            // Magazines of pools that keep objects have no slots without one.
+            recycled: if self.head.keeps { allocations } else { 0 },
+            growth_events: self.depot.growths(),
+            ..Default::default()
+        }
+    }
+
+    #[cfg(feature = "stats")]
+    pub(crate) fn statistics(&self) -> crate::stats::PoolStatistics {
+        self.head.counters.statistics(self.totals())
+    }
+
+    #[cfg(feature = "stats")]
+    pub(crate) fn reset_statistics(&self) {
+        self.head.counters.reset(self.totals());
+    }
+
+    /// Counts a call that waited, if it got no slot in time.
+    pub(crate) fn in_time<R>(&self, result: Result<R>) -> Result<R> {
+        match result {
+            Err(Error::Timeout) => self.head.counters.wanted(result),
+            _ => result,
+        }
     }
 
     fn may_take(&self) -> Result<()> {
@@ -667,19 +723,6 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         Error::PoolExhausted { capacity, allocated: capacity.saturating_sub(self.available()) }
     }
 
-    /// After slots were counted in the depot, but perhaps are not there: who takes them counts them later, and may
-    /// have been stopped in between.
-    fn try_again(&self, tries: &mut usize) -> Result<()> {
-        *tries += 1;
-        if !D::WAITS && *tries > TRIES {
-            return Err(self.exhausted());
-        }
-        if *tries > 1 {
-            yield_now();
-        }
-        Ok(())
-    }
-
     fn take_from_depot(&self, refill: bool, with_object: bool) -> Result<Option<Taken>> {
         if self.outside_magazines() == 0 {
             return Ok(None);
@@ -688,7 +731,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if let Some(slot) = self.refill()? {
                 return Ok(Some((slot, with_object)));
             }
-            if self.head.keeps && self.is_theft_due() && self.steal(1) {
+            if self.head.keeps && self.is_theft_due() && self.steal(1, &mut self.patience()) {
                 if let Some(slot) = self.refill()? {
                     return Ok(Some((slot, with_object)));
                 }
@@ -842,15 +885,14 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Looks for vacant slots everywhere, and brings them to the depot until there are as many as are needed. `false`
     /// if at some moment there were fewer.
-    fn steal(&self, needed: usize) -> bool {
-        let mut tries = 0;
+    fn steal(&self, needed: usize, patience: &mut Patience<'_>) -> bool {
         let found = loop {
             let (mut quiet, mut all_flushed) = (self.head.exchange.quiet(), true);
             // A closed magazine is filled in transfers only, an open one unseen.
             let is_used = |magazine: &Magazine| magazine.is_open() || magazine.len() > 0;
             let _out_of_use = self.head.magazines.iter().any(is_used).then(|| {
                 let out_of_use = self.head.out_of_use();
-                all_flushed = self.flush_all();
+                all_flushed = self.flush_all(patience);
                 quiet = self.head.exchange.quiet();
                 out_of_use
             });
@@ -858,14 +900,16 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if self.depot.vacant() >= needed {
                 break true;
             }
-            if !all_flushed || (quiet.is_some() && self.head.exchange.quiet() == quiet) {
+            if !all_flushed {
                 break false;
             }
-            tries += 1;
-            if !D::WAITS && tries > TRIES {
+            if quiet.is_some() && self.head.exchange.quiet() == quiet {
+                patience.was_rewarded();
                 break false;
             }
-            yield_now();
+            if !patience.wait() {
+                break false;
+            }
         };
         // Those who have joined the line meanwhile may have found less.
         wake(&mut self.serve().into_iter());
@@ -875,7 +919,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Brings the slots in all magazines, which are out of use, to the depot, and sees to it that none is filled
     /// again until they are back in use. Without `WAITS`, leaves those out whose threads are stopped while they use
     /// them, and returns `false`: such a thread finishes what it was doing, if ever.
-    fn flush_all(&self) -> bool {
+    fn flush_all(&self, patience: &mut Patience<'_>) -> bool {
         self.flush_exchange();
         self.head.magazines.iter().for_each(|magazine| magazine.owner.forget(self.head.key()));
         // Also if none remembered it any more: who made it forget may not have come to his fence yet.
@@ -885,16 +929,17 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         // From now on no owner begins to use a magazine, but some may not have ended yet.
         let is_in_use =
             |magazine: &Magazine| magazine.owner.is_busy() || magazine.claimed.load(Acquire) || magazine.len() > 0;
-        self.head.magazines.iter().filter(|magazine| is_in_use(magazine) && !self.flush(magazine)).count() == 0
+        self.head.magazines.iter().filter(|magazine| is_in_use(magazine) && !self.flush(magazine, patience)).count()
+            == 0
     }
 
-    fn flush(&self, magazine: &Magazine) -> bool {
+    fn flush(&self, magazine: &Magazine, patience: &mut Patience<'_>) -> bool {
         // Pairs with the end of another thread's claim.
         let claim = || magazine.claimed.compare_exchange(false, true, Acquire, Relaxed).is_ok();
-        if !wait_until::<T, D>(claim) {
+        if !patience.wait_until(claim) {
             return false;
         }
-        let is_idle = wait_until::<T, D>(|| !magazine.owner.is_busy());
+        let is_idle = patience.wait_until(|| !magazine.owner.is_busy());
         if is_idle {
             let _transfer = self.head.transfer();
             loop {
@@ -938,7 +983,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn flush_threads(&self) {
         let wakers = {
             let _out_of_use = self.head.out_of_use();
-            self.flush_all();
+            self.flush_all(&mut self.patience());
             self.serve()
         };
         wake(&mut wakers.into_iter());
@@ -950,20 +995,17 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let out_of_memory = |_| Error::OutOfMemory { bytes: wanted.saturating_mul(size_of::<Taken>()) };
         vacancies.try_reserve_exact(wanted).map_err(out_of_memory)?;
         slots.try_reserve_exact(wanted).map_err(out_of_memory)?;
-        let mut tries = 0;
+        let mut patience = self.patience();
         loop {
-            self.may_take()?;
+            self.head.counters.wanted(self.may_take())?;
             let transfer = self.transfer_out()?;
             if self.depot.take_all(wanted, &mut slots) {
                 vacancies.extend(slots.into_iter().map(|taken| self.vacancy_of(taken)));
+                self.allocated(wanted, false);
                 return Ok(vacancies);
             }
             drop(transfer);
-            if self.steal(wanted) {
-                self.try_again(&mut tries)?;
-            } else {
-                self.grow(wanted)?;
-            }
+            self.head.counters.wanted(self.make_room(wanted, &mut patience))?;
         }
     }
 
@@ -991,7 +1033,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn close(&self) {
         if !self.head.closed.swap(true, SeqCst) {
             mem::forget(self.head.out_of_use());
-            self.flush_all();
+            self.flush_all(&mut self.patience());
         }
         wake(&mut self.head.line.dismiss().into_iter());
     }
@@ -1004,9 +1046,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// are occupied.
     fn orphan(&self) -> usize {
         mem::forget(self.head.out_of_use());
-        while !self.flush_all() {
-            yield_now();
-        }
+        let mut patience = Patience::new(None);
+        self.flush_all(&mut patience);
         loop {
             self.flush_exchange();
             let quiet = self.head.exchange.quiet();
@@ -1014,7 +1055,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if quiet.is_some() && self.head.exchange.len() == 0 && self.head.exchange.quiet() == quiet {
                 return occupied;
             }
-            yield_now();
+            patience.wait();
         }
     }
 }
@@ -1027,19 +1068,6 @@ fn wake(wakers: &mut impl Iterator<Item = Waker>) {
         waker.wake();
         mem::forget(rest);
     }
-}
-
-/// Waits for another thread; for one that may never come back, only for a while. Returns whether it came.
-fn wait_until<T, D: Depot<T>>(mut come: impl FnMut() -> bool) -> bool {
-    let mut tries = 0;
-    while !come() {
-        tries += 1;
-        if !D::WAITS && tries > TRIES {
-            return false;
-        }
-        yield_now();
-    }
-    true
 }
 
 /// A slot that was taken and has no value yet, or still an object that was kept. Dropped, it is vacant again.
@@ -1211,6 +1239,7 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
             orphaned: AtomicBool::new(false),
             remaining: AtomicI64::new(UNKNOWN),
             line: Line::default(),
+            counters: SharedCounters::default(),
             exchange: Exchange::default(),
         };
         mem::forget(free);
@@ -1258,6 +1287,7 @@ pub(crate) struct Waiting<'core, T: Poolable, D: Depot<T>> {
     core: &'core Shared<T, D>,
     ticket: u64,
     waiter: Arc<Waiter>,
+    with_object: bool,
     /// All magazines were flushed, else the waiter must see to it.
     flushed: bool,
 }
@@ -1281,8 +1311,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let (ticket, waiter) = self.head.line.join(with_object);
         // As long as somebody waits, slots that are released must not disappear in magazines.
         mem::forget(self.head.out_of_use());
-        let mut waiting = Waiting { core: self, ticket, waiter, flushed: false };
-        waiting.flushed = self.flush_all();
+        let mut waiting = Waiting { core: self, ticket, waiter, with_object, flushed: false };
+        waiting.flushed = self.flush_all(&mut self.patience());
         if self.head.closed.load(SeqCst) {
             wake(&mut self.head.line.dismiss().into_iter());
         }
@@ -1295,7 +1325,7 @@ impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
     /// Returns the slot when it is this one's turn; then not to be called again.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<SharedVacancy<'core, T, D>>> {
         if !self.flushed {
-            self.flushed = self.core.flush_all();
+            self.flushed = self.core.flush_all(&mut self.core.patience());
             wake(&mut self.core.serve().into_iter());
         }
         match self.waiter.poll(context.waker()) {
@@ -1305,7 +1335,10 @@ impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
                 }
                 Poll::Pending
             }
-            State::Served(taken) => Poll::Ready(Ok(self.core.vacancy_of(taken))),
+            State::Served(taken) => {
+                self.core.allocated(1, self.with_object && taken.1);
+                Poll::Ready(Ok(self.core.vacancy_of(taken)))
+            }
             State::Closed | State::Done => Poll::Ready(Err(Error::Closed)),
         }
     }

@@ -552,7 +552,7 @@ fn two_flushes_meet_the_owner<D: Kind>() {
         let (model, held) = Model::<D>::with_magazine(first, 2);
         let flush = |model: &Model<D>| {
             let _out_of_use = model.head.out_of_use();
-            model.flush_all();
+            model.flush_all(&mut model.patience());
         };
         let thief = spawn(None, {
             let model = model.clone();
