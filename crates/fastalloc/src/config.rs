@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 ///
 /// Made by [`PoolConfig::builder`], which checks all fields at once.
 ///
+/// With the feature `serde`, what is data can be serialized: all but functions. A [`PoolConfigBuilder`] is read from
+/// it, to which functions can be added; or at once a configuration that needs none.
+///
 /// # Examples
 ///
 /// ```
@@ -284,7 +287,11 @@ impl<T> fmt::Debug for PoolConfigBuilder<T> {
 }
 
 /// How many slots a growing pool adds when it is full.
+///
+/// With the feature `serde`, `"none"`, `{"linear": {"amount": 500}}` and `{"exponential": {"factor": 2.0}}` in JSON; a
+/// function cannot be serialized.
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum GrowthStrategy {
     /// None: the pool stays as large as it is.
     None,
@@ -299,6 +306,7 @@ pub enum GrowthStrategy {
         factor: f64,
     },
     /// Whatever a function says.
+    #[cfg_attr(feature = "serde", serde(skip))]
     Custom {
         /// Maps the current capacity to the number of slots to add; 0 for none. It may panic and use
         /// the pool that asks.
@@ -447,4 +455,68 @@ mod sealed {
 
     impl Sealed for () {}
     impl Sealed for bool {}
+}
+
+/// Configurations as data.
+#[cfg(feature = "serde")]
+mod data {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{GrowthStrategy, PoolConfig, PoolConfigBuilder};
+
+    #[derive(Serialize)]
+    struct Written<'config> {
+        capacity: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_capacity: Option<usize>,
+        alignment: usize,
+        pre_initialize: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread_cache: Option<usize>,
+        // The last one: a table, after which formats such as TOML have no room for plain values.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        growth_strategy: Option<&'config GrowthStrategy>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename = "PoolConfig")]
+    struct Read {
+        capacity: usize,
+        max_capacity: Option<usize>,
+        alignment: Option<usize>,
+        #[serde(default)]
+        pre_initialize: bool,
+        thread_cache: Option<usize>,
+        growth_strategy: Option<GrowthStrategy>,
+    }
+
+    impl<T> Serialize for PoolConfig<T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let &Self { capacity, max_capacity, alignment, pre_initialize, thread_cache, .. } = self;
+            let growth_strategy = self.growth_strategy.as_ref();
+            Written { capacity, max_capacity, alignment, pre_initialize, thread_cache, growth_strategy }
+                .serialize(serializer)
+        }
+    }
+
+    impl<'de, T> Deserialize<'de> for PoolConfigBuilder<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let read = Read::deserialize(deserializer)?;
+            Ok(Self {
+                capacity: Some(read.capacity),
+                max_capacity: read.max_capacity,
+                growth_strategy: read.growth_strategy,
+                alignment: read.alignment,
+                pre_initialize: read.pre_initialize,
+                thread_cache: read.thread_cache,
+                ..Self::new()
+            })
+        }
+    }
+
+    impl<'de, T> Deserialize<'de> for PoolConfig<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            PoolConfigBuilder::deserialize(deserializer)?.build().map_err(serde::de::Error::custom)
+        }
+    }
 }

@@ -13,6 +13,8 @@ mod heap;
 mod memory;
 mod model;
 mod regressions;
+#[cfg(feature = "serde")]
+mod serde;
 #[cfg(feature = "stats")]
 mod statistics;
 mod support;
