@@ -5,6 +5,8 @@
 #
 #   instructions.sh            prints a table of all candidates
 #   instructions.sh --check    and fails if our pools take more than they may
+#
+# With STATS=1, our pools count statistics, for which they may take 3 more for each of the two operations.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,7 +24,7 @@ usage() { echo "usage: instructions.sh [--check]" >&2; exit 2; }
 [[ $# -le 1 && "${1---check}" == --check ]] || usage
 
 # Without snmalloc, which would ask for a C++ compiler.
-cargo build --quiet --release --locked --no-default-features --bin warm_loop
+cargo build --quiet --release --locked --no-default-features ${STATS:+--features stats} --bin warm_loop
 program="${CARGO_TARGET_DIR:-target}/release/warm_loop"
 
 # Prints the instructions of a whole run of candidate $1 with $2 iterations.
@@ -39,10 +41,11 @@ table=$("$program" | while IFS= read -r candidate; do
     printf '%s\t%s\n' "$candidate" "$(( many - few ))"
 done)
 
-awk -F '\t' -v iterations=$(( long - short )) -v limits="$limits" -v check="${1-}" '
+awk -F '\t' -v iterations=$(( long - short )) -v limits="$limits" -v check="${1-}" \
+    -v more="${STATS:+6}" '
     BEGIN {
         lines = split(limits, line, "\n")
-        for (i = 1; i <= lines; i++) { split(line[i], field, " "); limit[field[1]] = field[2] }
+        for (i = 1; i <= lines; i++) { split(line[i], field, " "); limit[field[1]] = field[2] + more }
         printf "%-20s %24s %6s\n", "candidate", "instructions/iteration", "limit"
     }
     {

@@ -412,17 +412,18 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     fn extend_and_fill(&self, additional: usize) -> Result<()> {
+        // A depot's slots are filled when its lock is free.
+        let filled = self.recycler.as_ref().filter(|recycler| recycler.maker.eager && !self.is_depot);
+        let room = match filled {
+            Some(_) => Some(self.room_to_fill(self.available().saturating_add(additional))?),
+            None => None,
+        };
+        self.extend(additional)?;
         self.counters().grown();
-        match &self.recycler {
-            // A depot's slots are filled when its lock is free.
-            Some(recycler) if recycler.maker.eager && !self.is_depot => {
-                let room = self.room_to_fill(self.available().saturating_add(additional))?;
-                self.extend(additional)?;
-                self.fill(recycler, room);
-                Ok(())
-            }
-            _ => self.extend(additional),
+        if let (Some(recycler), Some(room)) = (filled, room) {
+            self.fill(recycler, room);
         }
+        Ok(())
     }
 
     /// Adds vacant slots. On failure nothing has changed.

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use fastalloc::{
-    Allocator, FixedPool, Growing, GrowthStrategy, Kind, OwnedHandle, Pool, PoolConfig, PoolStatistics,
-    StatisticsCollector, StatisticsReporter,
+    Allocator, Error, FixedPool, Growing, GrowingPool, GrowthStrategy, Kind, OwnedHandle, Pool, PoolConfig,
+    PoolStatistics, StatisticsCollector, StatisticsReporter,
 };
 use proptest::prelude::*;
 
@@ -139,6 +139,15 @@ fn reset_forgets_what_has_happened<A: Allocator + Default, K: Kind>() {
     drop((first, pool.allocate(4).unwrap()));
     let expected = Expected { peak_usage: 2, total_allocations: 1, total_deallocations: 2, ..Expected::default() };
     assert_eq!(Expected::from(pool.statistics()), expected);
+}
+
+#[test]
+fn growth_that_fails_is_a_failure() {
+    let strategy = GrowthStrategy::Custom { compute: Box::new(|_| usize::MAX / 1_024) };
+    let pool = GrowingPool::<u64>::with_config(config(1).growth_strategy(strategy).build().unwrap()).unwrap();
+    let _held = pool.allocate(1).unwrap();
+    assert!(matches!(pool.allocate(2), Err(Error::OutOfMemory { .. })));
+    assert_eq!((pool.statistics().growth_events, pool.statistics().failed_allocations), (0, 1));
 }
 
 #[test]
