@@ -97,6 +97,22 @@ impl<T> Mutex<T> {
     }
 }
 
+/// Lets other threads run here, if a model wants that: loom takes some orders of loads for equivalent that are not, and
+/// does not try all of them by itself.
+#[inline]
+pub(crate) fn interleave() {
+    #[cfg(fastalloc_loom)]
+    if INTERLEAVES.get() {
+        loom::thread::yield_now();
+    }
+}
+
+#[cfg(fastalloc_loom)]
+std::thread_local! {
+    /// What the model that runs says. All threads of a model are one of the machine.
+    pub(crate) static INTERLEAVES: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+}
+
 /// Lets other threads run, while waiting for one that is in a short section.
 pub(crate) fn yield_now() {
     #[cfg(not(fastalloc_loom))]

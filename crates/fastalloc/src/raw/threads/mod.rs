@@ -45,8 +45,8 @@ use crate::error::{Error, Result};
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
-use crate::sync::spin_loop;
 use crate::sync::zeroed::{AtomicU32, AtomicU64};
+use crate::sync::{interleave, spin_loop};
 
 /// Where the slots are that no magazine has. No function calls user code, unless it says so.
 ///
@@ -896,6 +896,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
                 quiet = self.head.exchange.quiet();
                 out_of_use
             });
+            interleave();
             self.flush_exchange();
             if self.depot.vacant() >= needed {
                 break true;

@@ -34,9 +34,9 @@ use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::poolable::Poolable;
 use crate::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle};
-use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::sync::{INTERLEAVES, Mutex};
 
 /// Tries all executions of a program, with as many preemptions as `LOOM_MAX_PREEMPTIONS` says.
 fn check(program: impl Fn() + Send + Sync + 'static) {
@@ -52,6 +52,7 @@ fn check_large(fewer: usize, program: impl Fn() + Send + Sync + 'static) {
     let counted = Arc::clone(&executions);
     builder.check(move || {
         counted.fetch_add(1, Relaxed);
+        INTERLEAVES.set(false);
         FREED.with_borrow_mut(Vec::clear);
         WATCHED.with_borrow_mut(Vec::clear);
         OBJECTS.set((0, 0));
@@ -516,6 +517,22 @@ fn a_slot_in_a_magazine_has_one_owner<D: Kind>() {
     });
 }
 
+/// A thread begins to remember its magazine while it is robbed.
+fn a_thread_that_is_robbed_remembers_nothing<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 1);
+        first.forget(model.head.key());
+        let use_slot = |thread| {
+            let model = model.clone();
+            spawn(thread, move || drop(model.allocate()))
+        };
+        join_all([use_slot(Some(first)), use_slot(None)]);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
 /// As many slots as threads, all in the magazine of one.
 fn stealing_finds_what_is_vacant<D: Kind>() {
     check(|| {
@@ -572,8 +589,9 @@ fn two_flushes_meet_the_owner<D: Kind>() {
 }
 
 /// A slot on its way from a magazine to the depot is not overlooked.
-fn a_flush_hides_no_slot<D: Kind>() {
-    check(|| {
+fn a_flush_hides<D: Kind>(interleaves: bool) {
+    check(move || {
+        INTERLEAVES.set(interleaves);
         let first = thread(0);
         let (model, held) = Model::<D>::with_magazine(first, 1);
         let owner = spawn(Some(first), {
@@ -588,6 +606,14 @@ fn a_flush_hides_no_slot<D: Kind>() {
         drop(held);
         model.assert_vacant();
     });
+}
+
+fn a_flush_hides_no_slot<D: Kind>() {
+    a_flush_hides::<D>(false);
+}
+
+fn a_flush_while_a_thread_looks_hides_no_slot<D: Kind>() {
+    a_flush_hides::<D>(true);
 }
 
 /// Nor are those of a magazine that becomes too full.
@@ -1167,10 +1193,12 @@ models! {
     a_slot_handed_over_to_the_depot_is_found
     a_slot_handed_over_to_a_magazine_is_found
     a_slot_in_a_magazine_has_one_owner
+    a_thread_that_is_robbed_remembers_nothing
     stealing_finds_what_is_vacant
     two_thieves_get_a_slot_each
     two_flushes_meet_the_owner
     a_flush_hides_no_slot
+    a_flush_while_a_thread_looks_hides_no_slot
     a_spill_hides_no_slot
     a_batch_is_found
     a_flush_of_all_loses_no_slot
