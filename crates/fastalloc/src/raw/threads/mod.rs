@@ -888,6 +888,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     fn steal(&self, needed: usize, patience: &mut Patience<'_>) -> bool {
         let found = loop {
             let (mut quiet, mut all_flushed) = (self.head.exchange.quiet(), true);
+            interleave();
             // A closed magazine is filled in transfers only, an open one unseen.
             let is_used = |magazine: &Magazine| magazine.is_open() || magazine.len() > 0;
             let _out_of_use = self.head.magazines.iter().any(is_used).then(|| {
@@ -896,7 +897,6 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
                 quiet = self.head.exchange.quiet();
                 out_of_use
             });
-            interleave();
             self.flush_exchange();
             if self.depot.vacant() >= needed {
                 break true;

@@ -533,6 +533,31 @@ fn a_thread_that_is_robbed_remembers_nothing<D: Kind>() {
     });
 }
 
+/// Once magazines are out of use and flushed, what is released goes to the depot, although its thread has just
+/// begun to remember its magazine.
+fn nothing_is_kept_out_of_use<D: Kind>() {
+    check(|| {
+        let first = thread(0);
+        let (model, held) = Model::<D>::with_magazine(first, 1);
+        first.forget(model.head.key());
+        let owner = spawn(Some(first), {
+            let model = model.clone();
+            move || drop(model.allocate())
+        });
+        let flusher = spawn(None, {
+            let model = model.clone();
+            move || {
+                mem::forget(model.head.out_of_use());
+                model.flush_all();
+            }
+        });
+        join_all([owner, flusher]);
+        assert_eq!(model.depot.vacant(), 1);
+        drop(held);
+        model.assert_vacant();
+    });
+}
+
 /// As many slots as threads, all in the magazine of one.
 fn stealing_finds_what_is_vacant<D: Kind>() {
     check(|| {
@@ -589,14 +614,14 @@ fn two_flushes_meet_the_owner<D: Kind>() {
 }
 
 /// A slot on its way from a magazine to the depot is not overlooked.
-fn a_flush_hides<D: Kind>(interleaves: bool) {
+fn a_flush_hides<D: Kind>(flush: fn(&Model<D>), interleaves: bool) {
     check(move || {
         INTERLEAVES.set(interleaves);
         let first = thread(0);
         let (model, held) = Model::<D>::with_magazine(first, 1);
         let owner = spawn(Some(first), {
             let model = model.clone();
-            move || model.flush_thread()
+            move || flush(&model)
         });
         let thief = spawn(None, {
             let model = model.clone();
@@ -609,11 +634,15 @@ fn a_flush_hides<D: Kind>(interleaves: bool) {
 }
 
 fn a_flush_hides_no_slot<D: Kind>() {
-    a_flush_hides::<D>(false);
+    a_flush_hides::<D>(|model| model.flush_thread(), false);
 }
 
 fn a_flush_while_a_thread_looks_hides_no_slot<D: Kind>() {
-    a_flush_hides::<D>(true);
+    a_flush_hides::<D>(|model| model.flush_thread(), true);
+}
+
+fn a_flush_of_all_hides_no_slot<D: Kind>() {
+    a_flush_hides::<D>(|model| model.flush_threads(), false);
 }
 
 /// Nor are those of a magazine that becomes too full.
@@ -667,6 +696,44 @@ fn an_exchange_hides_no_slot<D: Kind>() {
             move || drop(model.allocate_all(7))
         });
         join_all([owner, thief]);
+        model.assert_vacant();
+    });
+}
+
+/// A pool whose only slot is in the exchange.
+fn with_exchange<D: Kind>() -> Model<D> {
+    let model = Model::<D>::new(1);
+    let (slot, _) = model.depot.take_one(false).unwrap();
+    assert!(model.head.exchange.put(&[slot]));
+    model
+}
+
+/// The only vacant slot is in the exchange.
+fn a_slot_in_the_exchange_is_found<D: Kind>() {
+    check(|| {
+        let model = with_exchange::<D>();
+        let use_slot = || {
+            let model = model.clone();
+            spawn(None, move || drop(model.allocate()))
+        };
+        join_all([use_slot(), use_slot()]);
+        model.assert_vacant();
+    });
+}
+
+/// It is found as well while another thread brings it to the depot.
+fn a_flush_of_the_exchange_hides_no_slot<D: Kind>() {
+    check(|| {
+        let model = with_exchange::<D>();
+        let flusher = spawn(None, {
+            let model = model.clone();
+            move || model.flush_threads()
+        });
+        let user = spawn(None, {
+            let model = model.clone();
+            move || drop(model.allocate().unwrap())
+        });
+        join_all([flusher, user]);
         model.assert_vacant();
     });
 }
@@ -1194,15 +1261,19 @@ models! {
     a_slot_handed_over_to_a_magazine_is_found
     a_slot_in_a_magazine_has_one_owner
     a_thread_that_is_robbed_remembers_nothing
+    nothing_is_kept_out_of_use
     stealing_finds_what_is_vacant
     two_thieves_get_a_slot_each
     two_flushes_meet_the_owner
     a_flush_hides_no_slot
     a_flush_while_a_thread_looks_hides_no_slot
+    a_flush_of_all_hides_no_slot
     a_spill_hides_no_slot
     a_batch_is_found
     a_flush_of_all_loses_no_slot
     an_exchange_hides_no_slot
+    a_slot_in_the_exchange_is_found
+    a_flush_of_the_exchange_hides_no_slot
     a_slot_in_the_exchange_has_one_owner
     a_thread_takes_over
     a_pool_ends_while_a_handle_goes_to_the_depot
