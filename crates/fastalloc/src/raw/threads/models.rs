@@ -1,7 +1,7 @@
 //! Models of the pools that threads share: all interleavings of small programs, and what the memory orderings
 //! allow, are tried by loom.
 //!
-//! `ci/loom.sh` runs them, and `ci/loom_mutations.sh` shows which mistakes they would find. In models magazines
+//! `ci/loom.sh` runs them, and `ci/loom_mutations.py` shows which mistakes they would find. In models magazines
 //! are small, and a thread gets slots for its own only while four are vacant in the depot; the slots that are not
 //! of interest are held by nobody in particular.
 //!
@@ -738,6 +738,25 @@ fn a_flush_of_the_exchange_hides_no_slot<D: Kind>() {
     });
 }
 
+/// Two threads leave slots there at the same time.
+fn two_threads_leave_slots_in_the_exchange<D: Kind>() {
+    check(|| {
+        let model = Model::<D>::new(2);
+        let leave = || {
+            let model = model.clone();
+            let (slot, _) = model.depot.take_one(false).unwrap();
+            spawn(None, move || {
+                let _transfer = model.head.transfer();
+                if !model.head.exchange.put(&[slot]) {
+                    model.depot.give(&[slot], false);
+                }
+            })
+        };
+        join_all([leave(), leave()]);
+        model.assert_vacant();
+    });
+}
+
 /// A slot in the exchange has one owner, while another thread wants to leave one there too.
 fn a_slot_in_the_exchange_has_one_owner<D: Kind>() {
     check(|| {
@@ -1274,6 +1293,7 @@ models! {
     an_exchange_hides_no_slot
     a_slot_in_the_exchange_is_found
     a_flush_of_the_exchange_hides_no_slot
+    two_threads_leave_slots_in_the_exchange
     a_slot_in_the_exchange_has_one_owner
     a_thread_takes_over
     a_pool_ends_while_a_handle_goes_to_the_depot
