@@ -548,7 +548,7 @@ fn nothing_is_kept_out_of_use<D: Kind>() {
             let model = model.clone();
             move || {
                 mem::forget(model.head.out_of_use());
-                model.flush_all();
+                model.flush_all(&mut model.patience());
             }
         });
         join_all([owner, flusher]);
