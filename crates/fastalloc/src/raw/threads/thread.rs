@@ -300,7 +300,7 @@ pub(super) fn registered() -> Option<&'static Thread> {
 impl Thread {
     /// Makes what pools know about the thread with this number, of those that are registered.
     pub(super) fn of_model(number: usize) -> &'static Self {
-        std::boxed::Box::leak(std::boxed::Box::new(Self::new(Place::of(number).expect("a small number"), false)))
+        alloc::boxed::Box::leak(alloc::boxed::Box::new(Self::new(Place::of(number).expect("a small number"), false)))
     }
 }
 
