@@ -1,4 +1,6 @@
-#![doc = include_str!("../../../README.md")]
+// Its examples need `std`.
+#![cfg_attr(feature = "std", doc = include_str!("../../../README.md"))]
+#![cfg_attr(not(feature = "std"), doc = "Object pools. The feature `std` has the README here.")]
 #![no_std]
 #![warn(missing_docs, clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
