@@ -13,6 +13,7 @@ mod bits;
 mod chunk;
 mod config;
 mod error;
+mod events;
 mod handle;
 mod pool;
 mod poolable;

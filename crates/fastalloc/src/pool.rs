@@ -11,6 +11,7 @@ use core::ptr;
 use crate::allocator::{Allocator, StackAllocator};
 use crate::config::{GrowthStrategy, PoolConfig};
 use crate::error::{Error, Rejected, Result};
+use crate::events;
 use crate::handle::{OwnedHandle, RcHandle, SharedHandle};
 use crate::poolable::Poolable;
 use crate::raw::{Limits, Local, Owner, Vacancy, trim};
@@ -185,7 +186,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         }
         let growth = K::growth(&mut config)?;
         let limits = Limits { growth, max_capacity: config.max_capacity, floor: config.capacity };
-        Ok(Self { core: Local::create(config, allocator, limits)?, kind: PhantomData })
+        let pool = Self { core: Local::create(config, allocator, limits)?, kind: PhantomData };
+        events::created::<T>(pool.capacity());
+        Ok(pool)
     }
 
     /// Moves `value` into a vacant slot and returns the handle that owns it.
@@ -675,7 +678,9 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     /// As [`trim`](Self::trim).
     #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim_to(&self, slots: usize) -> usize {
-        trim(&|f| f(&self.core), slots)
+        let gone = trim(&|f| f(&self.core), slots);
+        events::trimmed::<T>(gone, self.capacity());
+        gone
     }
 }
 

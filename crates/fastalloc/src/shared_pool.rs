@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::config::{GrowthStrategy, PoolConfig};
 use crate::error::{Error, Rejected, Result};
+use crate::events;
 use crate::poolable::Poolable;
 use crate::raw::threads::{Depot, SharedOwner, SharedVacancy, Waiting};
 use crate::raw::{Defer, Limits};
@@ -122,7 +123,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// If the initializer does.
     pub fn with_config(mut config: PoolConfig<T>) -> Result<Self> {
         K::check(&mut config)?;
-        Ok(Self { core: SharedOwner::create(config)? })
+        let pool = Self { core: SharedOwner::create(config)? };
+        events::created::<T>(pool.capacity());
+        Ok(pool)
     }
 
     /// Moves `value` into a vacant slot and returns the handle that owns it.
@@ -494,7 +497,11 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     pub fn close(&self) {
+        let was_closed = self.is_closed();
         self.core.close();
+        if !was_closed {
+            events::closed::<T>();
+        }
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -596,8 +603,9 @@ impl<T: Poolable> ThreadSafePool<T> {
     /// does; the slots have been added then.
     pub fn reserve(&self, additional: usize) -> Result<()> {
         self.core.flush_threads();
+        let before = self.capacity();
         self.core.depot().reserve(additional)?;
-        self.core.fill_if_eager();
+        self.core.new_slots(before);
         self.core.attend();
         Ok(())
     }
@@ -639,7 +647,9 @@ impl<T: Poolable> ThreadSafePool<T> {
         self.core.flush_threads();
         // Those who wait may have come while the pool could not grow, because memory was being given back.
         let _attend = Defer(|| self.core.attend());
-        self.core.depot().trim(slots)
+        let gone = self.core.depot().trim(slots);
+        events::trimmed::<T>(gone, self.capacity());
+        gone
     }
 }
 

@@ -6,6 +6,7 @@ use core::cell::Cell;
 #[cfg(all(feature = "std", feature = "stats", target_has_atomic = "64", target_has_atomic = "ptr"))]
 use crate::error::Error;
 use crate::error::Result;
+use crate::events;
 #[cfg(feature = "stats")]
 use crate::stats::PoolStatistics;
 
@@ -75,12 +76,12 @@ impl Counters {
     }
 
     /// Somebody wanted slots that were not there.
-    pub(crate) fn wanted<R>(&self, result: Result<R>) -> Result<R> {
-        #[cfg(feature = "stats")]
-        if result.is_err() {
+    pub(crate) fn wanted<T, R>(&self, result: Result<R>) -> Result<R> {
+        result.inspect_err(|error| {
+            #[cfg(feature = "stats")]
             increment(&self.counts.failures);
-        }
-        result
+            events::refused::<T>(error);
+        })
     }
 
     /// Slots were added.
@@ -163,12 +164,14 @@ impl SharedCounters {
     }
 
     /// Somebody wanted slots that were not there.
-    pub(crate) fn wanted<R>(&self, result: Result<R>) -> Result<R> {
-        #[cfg(feature = "stats")]
-        if result.as_ref().is_err_and(|error| *error != Error::Closed) {
-            self.counts.failures.fetch_add(1, shared::Relaxed);
-        }
-        result
+    pub(crate) fn wanted<T, R>(&self, result: Result<R>) -> Result<R> {
+        result.inspect_err(|error| {
+            #[cfg(feature = "stats")]
+            if *error != Error::Closed {
+                self.counts.failures.fetch_add(1, shared::Relaxed);
+            }
+            events::refused::<T>(error);
+        })
     }
 
     /// Makes statistics of what has happened since the last reset, and of `now`: what has happened since the pool

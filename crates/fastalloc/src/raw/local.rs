@@ -17,6 +17,7 @@ use crate::chunk::Header;
 use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Region, Share};
 use crate::config::{GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, Reset};
 use crate::error::{Error, Result};
+use crate::events;
 use crate::poolable::Poolable;
 
 /// A pool without its shell. It stays at one place, because chunks point to it.
@@ -371,7 +372,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if self.available() >= needed {
             return Ok(());
         }
-        self.counters().wanted(self.grow_by(needed, self.limits.step(self.capacity())))
+        self.counters().wanted::<T, _>(self.grow_by(needed, self.limits.step(self.capacity())))
     }
 
     /// The same, if the growth strategy says `step`.
@@ -422,6 +423,9 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         self.counters().grown();
         if let (Some(recycler), Some(room)) = (filled, room) {
             self.fill(recycler, room);
+        }
+        if !self.is_depot {
+            events::grown::<T>(self.capacity());
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ use super::{Defer, SharedCounters, is_fat};
 use crate::chunk::{Geometry, Header};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
+use crate::events;
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
@@ -588,7 +589,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     #[cold]
     #[inline(never)]
     fn vacancy_slowly(&self) -> Result<SharedVacancy<'_, T, D>> {
-        let mut vacancy = self.vacancy_of(self.head.counters.wanted(self.take(false))?);
+        let mut vacancy = self.vacancy_of(self.head.counters.wanted::<T, _>(self.take(false))?);
         vacancy.clear();
         Ok(vacancy)
     }
@@ -603,7 +604,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
         let taken = match self.head.pop(true) {
             Some(slot) => (slot, true),
-            None if self.head.keeps => self.head.counters.wanted(self.take(true))?,
+            None if self.head.keeps => self.head.counters.wanted::<T, _>(self.take(true))?,
             None => return Err(Error::NO_INITIALIZER),
         };
         self.ready(self.vacancy_of(taken))
@@ -656,13 +657,21 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Adds slots to the depot, so that so many are vacant there.
     fn grow(&self, needed: usize) -> Result<()> {
-        let step = self.depot.step();
+        let (step, before) = (self.depot.step(), self.capacity());
         // In a transfer, because who orphans the core counts the slots.
         let transfer = self.transfer_out()?;
         self.depot.grow(needed, step)?;
         drop(transfer);
-        self.fill_if_eager();
+        self.new_slots(before);
         Ok(())
+    }
+
+    /// Makes objects in new slots, if the pool is configured so, and says that there are more than before.
+    pub(crate) fn new_slots(&self, before: usize) {
+        self.fill_if_eager();
+        if self.capacity() > before {
+            events::grown::<T>(self.capacity());
+        }
     }
 
     /// Counts slots that the caller gets, besides those from its magazine; one perhaps with an object.
@@ -702,7 +711,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Counts a call that waited, if it got no slot in time.
     pub(crate) fn in_time<R>(&self, result: Result<R>) -> Result<R> {
         match result {
-            Err(Error::Timeout) => self.head.counters.wanted(result),
+            Err(Error::Timeout) => self.head.counters.wanted::<T, _>(result),
             _ => result,
         }
     }
@@ -998,7 +1007,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         slots.try_reserve_exact(wanted).map_err(out_of_memory)?;
         let mut patience = self.patience();
         loop {
-            self.head.counters.wanted(self.may_take())?;
+            self.head.counters.wanted::<T, _>(self.may_take())?;
             let transfer = self.transfer_out()?;
             if self.depot.take_all(wanted, &mut slots) {
                 vacancies.extend(slots.into_iter().map(|taken| self.vacancy_of(taken)));
@@ -1006,12 +1015,12 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
                 return Ok(vacancies);
             }
             drop(transfer);
-            self.head.counters.wanted(self.make_room(wanted, &mut patience))?;
+            self.head.counters.wanted::<T, _>(self.make_room(wanted, &mut patience))?;
         }
     }
 
     /// Makes objects in all vacant slots without one, if the configuration asks for that when slots are new.
-    pub(crate) fn fill_if_eager(&self) {
+    fn fill_if_eager(&self) {
         if self.depot.maker().is_some_and(|maker| maker.eager) {
             self.fill();
         }
