@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use crate::error::{Error, Result};
+use crate::raw::Scrub;
 
 /// Everything that a pool can be told at construction.
 ///
@@ -35,6 +36,7 @@ pub struct PoolConfig<T> {
     pub(crate) alignment: usize,
     pub(crate) pre_initialize: bool,
     pub(crate) thread_cache: Option<usize>,
+    pub(crate) scrub: Scrub,
     pub(crate) initialization_strategy: InitializationStrategy<T>,
 }
 
@@ -80,6 +82,13 @@ impl<T> PoolConfig<T> {
         self.thread_cache
     }
 
+    /// Whether the memory of objects that are gone is overwritten.
+    #[cfg(feature = "zeroize")]
+    #[must_use]
+    pub fn zeroize(&self) -> bool {
+        self.scrub.is_on
+    }
+
     /// How the pool makes and resets the objects that it keeps.
     #[must_use]
     pub fn initialization_strategy(&self) -> &InitializationStrategy<T> {
@@ -110,6 +119,7 @@ pub struct PoolConfigBuilder<T> {
     alignment: Option<usize>,
     pre_initialize: bool,
     thread_cache: Option<usize>,
+    scrub: Scrub,
     initialization_strategy: InitializationStrategy<T>,
 }
 
@@ -123,6 +133,10 @@ impl<T> PoolConfigBuilder<T> {
             alignment: None,
             pre_initialize: false,
             thread_cache: None,
+            scrub: Scrub {
+                #[cfg(feature = "zeroize")]
+                is_on: false,
+            },
             initialization_strategy: InitializationStrategy::Lazy,
         }
     }
@@ -178,6 +192,17 @@ impl<T> PoolConfigBuilder<T> {
     /// thread keeps a vacant slot from the others. Pools for one thread refuse a configuration with this field.
     pub fn thread_cache(mut self, slots: usize) -> Self {
         self.thread_cache = Some(slots);
+        self
+    }
+
+    /// Whether the memory of objects that are gone is overwritten with zeros. Default: `false`.
+    ///
+    /// When an object is destroyed or moved out, its slot is overwritten before it is vacant, and before its memory is
+    /// given back. Objects that are kept for the next `acquire` stay as they are: their reset must see to it. What an
+    /// object owns elsewhere, such as the text of a `String`, is not in the pool. Such a pool has no hot slot.
+    #[cfg(feature = "zeroize")]
+    pub fn zeroize(mut self, zeroize: bool) -> Self {
+        self.scrub.is_on = zeroize;
         self
     }
 
@@ -261,6 +286,7 @@ impl<T> PoolConfigBuilder<T> {
             alignment,
             pre_initialize: self.pre_initialize,
             thread_cache: self.thread_cache,
+            scrub: self.scrub,
             initialization_strategy: self.initialization_strategy,
         })
     }

@@ -9,7 +9,7 @@ use core::mem::{self, MaybeUninit, needs_drop};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use super::{Counters, Defer, Front, Head, NOT_PLAIN, Operations};
+use super::{Counters, Defer, Front, Head, NOT_PLAIN, Operations, Scrub};
 use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
@@ -33,6 +33,7 @@ pub(crate) struct Local<T, A> {
     limits: Limits,
     /// The slots are another core's, which ends when no handle is left: an occupied slot holds no object then.
     is_depot: bool,
+    scrub: Scrub,
     /// Occupied slots whose object was pinned: it must neither be moved nor handed out again.
     pinned: UnsafeCell<Bits>,
     /// For pools that keep objects.
@@ -112,7 +113,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             emptied: UnsafeCell::default(),
         });
         let geometry = Geometry::new::<T>(config.alignment)?;
-        let plain = recycler.is_none() && A::HOT_SLOT;
+        let plain = recycler.is_none() && A::HOT_SLOT && !config.scrub.is_on();
         let own_head = Head {
             hot: Cell::new(if plain { ptr::null_mut() } else { NOT_PLAIN }),
             usual: Cell::new(plain && geometry.natural && TypeId::of::<A>() == TypeId::of::<StackAllocator>()),
@@ -130,6 +131,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             capacity: Cell::new(0),
             limits,
             is_depot: owner.is_some(),
+            scrub: config.scrub,
             pinned: UnsafeCell::default(),
             recycler,
         })?;
@@ -337,6 +339,10 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         // SAFETY: no other reference to the set is alive.
         unsafe { &mut *self.pinned.get() }.remove(self.index(slot));
         let holds_object = self.recycler.as_ref().is_some_and(|recycler| self.is_kept(self.index(slot), recycler));
+        if !holds_object {
+            // SAFETY: no handle owns the slot, and nobody else knows of it yet.
+            unsafe { self.scrub.wipe(slot) };
+        }
         self.put(slot, holds_object);
     }
 
@@ -660,7 +666,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         let indices = (0..).map_while(in_use).flatten();
         let occupied = indices.filter(|&index| if self.is_depot { is_kept(index) } else { !vacant.contains(index) });
         // SAFETY: these slots hold objects that were kept, or whose handles were forgotten.
-        unsafe { destroy(&mut occupied.map(|index| self.slot(index))) };
+        unsafe { destroy(&mut occupied.map(|index| self.slot(index)), self.scrub) };
         true
     }
 }
@@ -725,13 +731,16 @@ fn close<T: Poolable, A: Allocator>(
         // SAFETY: the region was withheld, and when this runs, its objects are gone.
         let release = Defer(|| with_core(&mut |core| unsafe { core.release_region(region) }));
         let mut from = 0;
+        let mut scrub = None;
+        with_core(&mut |core| scrub = Some(core.scrub));
+        let Some(scrub) = scrub else { return };
         let mut objects = core::iter::from_fn(|| {
             let mut object = None;
             with_core(&mut |core| object = core.take_object_in(region, &mut from));
             object
         });
         // SAFETY: the slots are vacant and withheld, so nobody else uses the objects kept in them.
-        unsafe { destroy(&mut objects) };
+        unsafe { destroy(&mut objects, scrub) };
         drop(release);
         mem::forget(rest);
     }
@@ -742,12 +751,15 @@ fn close<T: Poolable, A: Allocator>(
 /// # Safety
 ///
 /// The slots hold objects that nobody else uses, nor will.
-pub(super) unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>) {
+pub(super) unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>, scrub: Scrub) {
     while let Some(slot) = slots.next() {
         // SAFETY: the caller says so for all of them.
-        let rest = Defer(|| unsafe { destroy(&mut *slots) });
+        let rest = Defer(|| unsafe { destroy(&mut *slots, scrub) });
+        // SAFETY: when this runs, the object is gone.
+        let wipe = Defer(move || unsafe { scrub.wipe(slot) });
         // SAFETY: the caller says so.
         unsafe { slot.drop_in_place() };
+        drop(wipe);
         mem::forget(rest);
     }
 }
@@ -796,6 +808,8 @@ impl<T: Poolable, A: Allocator> Vacancy<'_, T, A> {
         if self.core.take_kept(self.slot) {
             // SAFETY: the slot holds an object, of which nobody else knows.
             unsafe { self.slot.drop_in_place() };
+            // SAFETY: now it holds none.
+            unsafe { self.core.scrub.wipe(self.slot) };
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod counters;
 mod local;
+mod scrub;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 pub(crate) mod threads;
 
@@ -15,6 +16,7 @@ use self::counters::Counters;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 use self::counters::SharedCounters;
 pub(crate) use self::local::{Limits, Local, Owner, Vacancy, trim};
+pub(crate) use self::scrub::Scrub;
 use crate::allocator::StackAllocator;
 #[cfg(debug_assertions)]
 use crate::bits::Bits;

@@ -21,3 +21,5 @@ mod serde;
 mod statistics;
 mod support;
 mod user_allocator;
+#[cfg(feature = "zeroize")]
+mod zeroize;

@@ -16,6 +16,7 @@ use crate::chunk::{Chunks, Geometry, Header};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::poolable::Poolable;
+use crate::raw::Scrub;
 use crate::raw::local::{self, Maker};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicIsize, AtomicUsize};
@@ -28,6 +29,7 @@ pub struct LockFree<T> {
     geometry: Geometry,
     capacity: usize,
     maker: Option<Maker<T>>,
+    scrub: Scrub,
     /// Vacant slots without an object.
     empty: Slots,
     /// Vacant slots with an object that the pool keeps.
@@ -57,7 +59,7 @@ unsafe impl<T: Poolable> Depot<T> for LockFree<T> {
     const WAITS: bool = false;
 
     fn create(config: PoolConfig<T>, head: NonNull<Head>) -> Result<Self> {
-        let capacity = config.capacity;
+        let (capacity, scrub) = (config.capacity, config.scrub);
         let geometry = Geometry::new::<T>(config.alignment)?;
         let maker = Maker::new(config.initialization_strategy);
         let mut chunks = Chunks::new(geometry.clone());
@@ -67,7 +69,7 @@ unsafe impl<T: Poolable> Depot<T> for LockFree<T> {
         let empty = Slots::new(capacity)?;
         let kept = Slots::new(if maker.is_some() { capacity } else { 0 })?;
         empty.fill(capacity);
-        Ok(Self { chunks, geometry, capacity, maker, empty, kept })
+        Ok(Self { chunks, geometry, capacity, maker, scrub, empty, kept })
     }
 
     fn maker(&self) -> Option<&Maker<T>> {
@@ -154,7 +156,7 @@ impl<T> Drop for LockFree<T> {
             object
         });
         // SAFETY: these slots hold objects that the pool kept, and it is gone.
-        unsafe { local::destroy(&mut kept) };
+        unsafe { local::destroy(&mut kept, self.scrub) };
     }
 }
 

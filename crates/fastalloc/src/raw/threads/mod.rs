@@ -38,7 +38,7 @@ use self::magazine::{BATCH, Batch, Magazine, Magazines};
 use self::patience::Patience;
 use self::thread::Thread;
 use super::local::Maker;
-use super::{Defer, SharedCounters, is_fat};
+use super::{Defer, Scrub, SharedCounters, is_fat};
 use crate::chunk::{Geometry, Header};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
@@ -107,6 +107,7 @@ pub(crate) struct Head {
     plain: AtomicBool,
     /// The pool keeps objects: magazines hold slots with them, else slots without.
     keeps: bool,
+    scrub: Scrub,
     /// Reasons why magazines are out of use.
     direct: AtomicUsize,
     magazines: Magazines,
@@ -382,7 +383,7 @@ pub(crate) unsafe fn release<T: ?Sized + Tenant>(mut value: NonNull<T>) {
 pub(crate) unsafe fn vacate(head: NonNull<Head>, slot: NonNull<u8>) {
     // SAFETY: a core lives as long as a slot of it is occupied.
     let core = unsafe { head.as_ref() };
-    if core.keeps {
+    if core.keeps || core.scrub.is_on() {
         // SAFETY: the caller says so, and the core's operations are for its own types.
         unsafe { (core.operations.vacate)(head, slot) };
     } else {
@@ -842,6 +843,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             if has_object {
                 // SAFETY: the slot holds an object that nobody uses any more.
                 unsafe { slot.cast::<T>().drop_in_place() };
+                // SAFETY: now it holds none.
+                unsafe { this.head.scrub.wipe(slot.cast::<T>()) };
             }
             return;
         }
@@ -1101,6 +1104,8 @@ impl<T: Poolable, D: Depot<T>> SharedVacancy<'_, T, D> {
         if mem::take(&mut self.has_object) {
             // SAFETY: the slot holds an object, of which nobody else knows.
             unsafe { self.slot.drop_in_place() };
+            // SAFETY: now it holds none.
+            unsafe { self.core.head.scrub.wipe(self.slot) };
         }
     }
 
@@ -1133,6 +1138,10 @@ impl<T: Poolable, D: Depot<T>> SharedVacancy<'_, T, D> {
 
 impl<T: Poolable, D: Depot<T>> Drop for SharedVacancy<'_, T, D> {
     fn drop(&mut self) {
+        if !self.has_object {
+            // SAFETY: the slot holds no object, and this is its owner.
+            unsafe { self.core.head.scrub.wipe(self.slot) };
+        }
         // SAFETY: the slot is occupied, and this is its owner.
         unsafe { Shared::give(NonNull::from(self.core), self.slot.cast(), self.has_object) };
     }
@@ -1180,6 +1189,10 @@ unsafe fn release_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, slot: NonN
 
 /// [`Operations::vacate`].
 unsafe fn vacate_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, slot: NonNull<u8>) {
+    // SAFETY: the core lives as long as the slot is occupied.
+    let scrub = unsafe { head.as_ref() }.scrub;
+    // SAFETY: the caller says that the object is gone, and that no handle owns the slot.
+    unsafe { scrub.wipe(slot.cast::<T>()) };
     // SAFETY: the caller says so.
     unsafe { Shared::<T, D>::give(head.cast(), slot, false) };
 }
@@ -1232,13 +1245,14 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
         };
         // SAFETY: the memory was allocated with this layout, and is not used if this runs.
         let free = Defer(move || unsafe { dealloc(memory, layout) });
-        let (alignment, pre_initialize) = (config.alignment, config.pre_initialize);
+        let (alignment, pre_initialize, scrub) = (config.alignment, config.pre_initialize, config.scrub);
         let share_max = config.thread_cache.map_or(BATCH, |slots| (slots.saturating_sub(1) / 2).min(BATCH));
         let depot = D::create(config, core.cast())?;
         let keeps = depot.maker().is_some();
         let head = Head {
-            plain: AtomicBool::new(!keeps),
+            plain: AtomicBool::new(!keeps && !scrub.is_on()),
             keeps,
+            scrub,
             direct: AtomicUsize::new(0),
             magazines: Magazines::default(),
             share_max,
