@@ -36,6 +36,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = Path("crates/fastalloc/src")
 CORE = "raw/threads/mod.rs"
+COUNTS = "raw/threads/counts.rs"
+WAITING = "raw/threads/waiting.rs"
 THREAD = "raw/threads/thread.rs"
 MAGAZINE = "raw/threads/magazine.rs"
 EXCHANGE = "raw/threads/exchange.rs"
@@ -56,35 +58,35 @@ MISTAKES = [
     # Counted handles.
     Mistake(
         "change_weak: counted Relaxed",
-        CORE,
+        COUNTS,
         "(word, changed, Release, Relaxed)",
         "(word, changed, Relaxed, Relaxed)",
         "lock_free::the_only_handle_is_alone",
     ),
     Mistake(
         "is_only_handle: locked Relaxed",
-        CORE,
+        COUNTS,
         "u64::from(LOCKED), Acquire, Relaxed)",
         "u64::from(LOCKED), Relaxed, Relaxed)",
         "lock_free::the_only_handle_is_alone",
     ),
     Mistake(
         "is_only_handle: strong Relaxed",
-        CORE,
+        COUNTS,
         "self.strong.load(Acquire) == 1",
         "self.strong.load(Relaxed) == 1",
         "lock_free::the_only_handle_follows_the_others",
     ),
     Mistake(
         "is_only_handle: weak ignored",
-        CORE,
+        COUNTS,
         "Acquire, Relaxed).is_err() {\n            return false;",
         "Acquire, Relaxed).is_err() && false {\n            return false;",
         "lock_free::the_only_handle_is_alone",
     ),
     Mistake(
         "pin: Relaxed",
-        CORE,
+        COUNTS,
         "self.strong.store(PINNED, Release)",
         "self.strong.store(PINNED, Relaxed)",
         "lock_free::an_upgrade_finds_no_value_pinned_meanwhile",
@@ -529,49 +531,49 @@ MISTAKES = [
     ),
     Mistake(
         "wait: no flush",
-        CORE,
+        WAITING,
         "        waiting.flushed = self.flush_all(&mut self.patience());",
         "        waiting.flushed = true;",
         "lock_free::a_waiter_is_served_by_a_magazine",
     ),
     Mistake(
         "wait: magazines in use",
-        CORE,
+        WAITING,
         "        mem::forget(self.head.out_of_use());\n        let mut waiting",
         "        self.head.direct.fetch_add(0, Relaxed);\n        let mut waiting",
         "lock_free::a_waiter_is_served_by_a_magazine",
     ),
     Mistake(
         "wait: not served",
-        CORE,
+        WAITING,
         "        wake(&mut self.serve().into_iter());\n        waiting",
         "        waiting",
         "locked::a_waiter_is_served_by_the_depot",
     ),
     Mistake(
         "wait: closed not asked",
-        CORE,
+        WAITING,
         "        if self.head.closed.load(SeqCst) {\n            wake",
         "        if false {\n            wake",
         "lock_free::a_waiter_is_told_of_the_end",
     ),
     Mistake(
         "cancel: slot not handed on",
-        CORE,
+        WAITING,
         "            drop(core.vacancy_of(taken));",
         "            mem::forget(core.vacancy_of(taken));",
         "lock_free::the_last_waiter_loses_no_slot",
     ),
     Mistake(
         "cancel: not served",
-        CORE,
+        WAITING,
         "        let _serve = Defer(|| wake(&mut core.serve().into_iter()));\n",
         "",
         "lock_free::a_cancelled_waiter_loses_no_slot",
     ),
     Mistake(
         "cancel: stays in the line",
-        CORE,
+        WAITING,
         "        core.head.line.leave(self.ticket);\n",
         "",
         "lock_free::the_last_waiter_loses_no_slot",

@@ -9,6 +9,7 @@
 //! `begun` and `ended` count *transfers*, in which slots are on their way between a magazine and the
 //! depot: who finds nothing in either asks whether there was one meanwhile.
 
+mod counts;
 mod exchange;
 mod line;
 #[cfg(feature = "lock-free")]
@@ -19,24 +20,28 @@ mod magazine;
 mod models;
 mod patience;
 mod thread;
+mod vacancy;
+mod waiting;
 
 use alloc::alloc::{alloc, dealloc};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::mem::{self, MaybeUninit};
+use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker};
+use core::task::Waker;
 
+pub(crate) use self::counts::{Counts, MANY};
 use self::exchange::Exchange;
-use self::line::{Line, State, Taken, Waiter};
+use self::line::{Line, Taken};
 #[cfg(feature = "lock-free")]
 pub(crate) use self::lock_free::LockFree;
 pub(crate) use self::locked::Locked;
 use self::magazine::{BATCH, Batch, Magazine, Magazines};
 use self::patience::Patience;
 use self::thread::Thread;
+pub(crate) use self::vacancy::SharedVacancy;
+pub(crate) use self::waiting::Waiting;
 use super::local::Maker;
 use super::{Defer, Scrub, SharedCounters, is_fat};
 use crate::chunk::{Geometry, Header};
@@ -46,8 +51,7 @@ use crate::events;
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
-use crate::sync::zeroed::{AtomicU32, AtomicU64};
-use crate::sync::{interleave, spin_loop};
+use crate::sync::interleave;
 
 /// Where the slots are that no magazine has. No function calls user code, unless it says so.
 ///
@@ -151,106 +155,6 @@ pub(crate) struct Shared<T, D> {
     depot: D,
     /// The depot says for which types threads may share the core.
     marker: core::marker::PhantomData<fn() -> T>,
-}
-
-/// The counts of a slot whose object is shared by threads. Zeros are valid.
-#[derive(Debug)]
-pub(crate) struct Counts {
-    /// Shared handles; `PINNED` if there is another kind, and the object is pinned.
-    pub(crate) strong: AtomicU32,
-    /// Objects that have been shared in this slot and are no more. Cannot overflow in 64 bits.
-    pub(crate) generation: AtomicU64,
-    /// Weak handles that can be upgraded, in the lower half; `LOCKED` while it is made sure that there are
-    /// none. The upper half is the lower one of the generation: who changes the count has just found his
-    /// generation alive, so the same bits could only be those of another one if 2^32 objects had come and
-    /// gone in this slot between two instructions.
-    weak: AtomicU64,
-}
-
-const PINNED: u32 = u32::MAX;
-const LOCKED: u32 = u32::MAX;
-
-/// So many handles are too many.
-pub(crate) const MANY: u32 = 1 << 31;
-
-impl Counts {
-    /// The value is not shared any more: no weak handle finds it from now on.
-    pub(crate) fn end(&self) {
-        let generation = self.generation.load(Relaxed) + 1;
-        self.generation.store(generation, Release);
-        self.weak.store(generation << 32, Release);
-    }
-
-    /// Weak handles that can be upgraded.
-    pub(crate) fn weak_count(&self) -> usize {
-        match self.weak.load(Acquire) as u32 {
-            LOCKED => 0,
-            count => count as usize,
-        }
-    }
-
-    /// Counts a weak handle, if its generation is alive.
-    ///
-    /// # Panics
-    ///
-    /// If there are too many.
-    pub(crate) fn add_weak(&self, generation: u64) {
-        self.change_weak(generation, |count| {
-            assert!(count < LOCKED - 1, "too many weak handles to one value");
-            count + 1
-        });
-    }
-
-    /// Counts a weak handle less, if its generation is alive.
-    pub(crate) fn remove_weak(&self, generation: u64) {
-        self.change_weak(generation, |count| count - 1);
-    }
-
-    fn change_weak(&self, generation: u64, change: impl Fn(u32) -> u32) {
-        while self.generation.load(Acquire) == generation {
-            let word = self.weak.load(Relaxed);
-            let count = word as u32;
-            if word >> 32 != generation & u64::from(u32::MAX) {
-                return;
-            }
-            if count == LOCKED {
-                spin_loop();
-                continue;
-            }
-            let changed = word - u64::from(count) + u64::from(change(count));
-            // Pairs with `is_only_handle`, which finds the count 0 again.
-            if self.weak.compare_exchange(word, changed, Release, Relaxed).is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// Whether there is one shared handle, the caller's, and no weak one.
-    pub(crate) fn is_only_handle(&self) -> bool {
-        let none = self.generation.load(Relaxed) << 32;
-        // While `weak` is locked, nobody makes a weak handle from another shared one.
-        if self.weak.compare_exchange(none, none | u64::from(LOCKED), Acquire, Relaxed).is_err() {
-            return false;
-        }
-        let is_only = self.strong.load(Acquire) == 1;
-        self.weak.store(none, Release);
-        is_only
-    }
-
-    /// Notes that the slot's object was pinned.
-    pub(crate) fn pin(&self) {
-        // Pairs with the load in an upgrade of an earlier tenant's weak handle, which then sees the new generation.
-        self.strong.store(PINNED, Release);
-    }
-
-    /// Whether it was; it is not from now on.
-    pub(crate) fn unpin(&self) -> bool {
-        let was_pinned = self.strong.load(Relaxed) == PINNED;
-        if was_pinned {
-            self.strong.store(0, Relaxed);
-        }
-        was_pinned
-    }
 }
 
 /// Calls `f` with the magazine that the current thread remembers, if it is one of the core: the usual path.
@@ -841,10 +745,11 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             // SAFETY: the slot is the last use of the core.
             let _let_go = Defer(move || unsafe { change_remaining(core.cast(), -1) });
             if has_object {
+                let (scrub, slot) = (this.head.scrub, slot.cast::<T>());
+                // SAFETY: when this runs, also if the destructor unwinds, the object is gone.
+                let _wipe = Defer(move || unsafe { scrub.wipe(slot) });
                 // SAFETY: the slot holds an object that nobody uses any more.
-                unsafe { slot.cast::<T>().drop_in_place() };
-                // SAFETY: now it holds none.
-                unsafe { this.head.scrub.wipe(slot.cast::<T>()) };
+                unsafe { slot.drop_in_place() };
             }
             return;
         }
@@ -1083,70 +988,6 @@ fn wake(wakers: &mut impl Iterator<Item = Waker>) {
     }
 }
 
-/// A slot that was taken and has no value yet, or still an object that was kept. Dropped, it is vacant again.
-#[must_use]
-pub(crate) struct SharedVacancy<'core, T: Poolable, D: Depot<T>> {
-    core: &'core Shared<T, D>,
-    slot: NonNull<T>,
-    has_object: bool,
-}
-
-impl<T: Poolable, D: Depot<T>> SharedVacancy<'_, T, D> {
-    /// The slot, to be written to.
-    #[inline]
-    pub(crate) fn slot(&mut self) -> &mut MaybeUninit<T> {
-        // SAFETY: the slot is valid for a `T`, and nobody but `self` knows of it.
-        unsafe { self.slot.cast::<MaybeUninit<T>>().as_mut() }
-    }
-
-    /// Destroys the object that was kept in the slot, if there is one.
-    pub(crate) fn clear(&mut self) {
-        if mem::take(&mut self.has_object) {
-            // SAFETY: the slot holds an object, of which nobody else knows.
-            unsafe { self.slot.drop_in_place() };
-            // SAFETY: now it holds none.
-            unsafe { self.core.head.scrub.wipe(self.slot) };
-        }
-    }
-
-    /// Puts an object into the slot, which holds none, and calls its hook.
-    #[inline]
-    pub(crate) fn fill(mut self, value: T) -> NonNull<T> {
-        self.slot().write(value);
-        // SAFETY: the slot holds an object.
-        unsafe { self.occupied() }
-    }
-
-    /// Calls the hook of the object in the slot, which is the caller's from now on.
-    ///
-    /// # Safety
-    ///
-    /// The slot holds an object.
-    #[inline]
-    pub(crate) unsafe fn occupied(mut self) -> NonNull<T> {
-        self.has_object = false;
-        let mut slot = self.slot;
-        // SAFETY: the object is nobody else's.
-        let destroy = Defer(move || unsafe { slot.drop_in_place() });
-        // SAFETY: the caller says that the object is there, and it is nobody else's.
-        unsafe { slot.as_mut() }.on_acquire();
-        mem::forget(destroy);
-        mem::forget(self);
-        slot
-    }
-}
-
-impl<T: Poolable, D: Depot<T>> Drop for SharedVacancy<'_, T, D> {
-    fn drop(&mut self) {
-        if !self.has_object {
-            // SAFETY: the slot holds no object, and this is its owner.
-            unsafe { self.core.head.scrub.wipe(self.slot) };
-        }
-        // SAFETY: the slot is occupied, and this is its owner.
-        unsafe { Shared::give(NonNull::from(self.core), self.slot.cast(), self.has_object) };
-    }
-}
-
 /// The typed core of a head.
 ///
 /// # Safety
@@ -1303,84 +1144,6 @@ impl<T: Poolable, D: Depot<T>> Drop for SharedOwner<T, D> {
     fn drop(&mut self) {
         // SAFETY: the owner was counted.
         unsafe { let_go(self.head()) };
-    }
-}
-
-/// A place in the line for a vacant slot. Dropped, it is left, and what was handed out is handed on.
-pub(crate) struct Waiting<'core, T: Poolable, D: Depot<T>> {
-    core: &'core Shared<T, D>,
-    ticket: u64,
-    waiter: Arc<Waiter>,
-    with_object: bool,
-    /// All magazines were flushed, else the waiter must see to it.
-    flushed: bool,
-}
-
-impl<T: Poolable, D: Depot<T>> Shared<T, D> {
-    /// Takes a slot if there is one and nobody waits for it, else a place in the line.
-    pub(crate) fn take_or_wait(&self, with_object: bool) -> Result<Result<SharedVacancy<'_, T, D>, Waiting<'_, T, D>>> {
-        let taken = match self.head.pop(with_object) {
-            Some(slot) => Ok((slot, with_object)),
-            None if with_object && !self.head.keeps => Err(Error::NO_INITIALIZER),
-            None => self.take(with_object),
-        };
-        match taken {
-            Ok(taken) => Ok(Ok(self.vacancy_of(taken))),
-            Err(Error::PoolExhausted { .. } | Error::MaxCapacityExceeded { .. }) => Ok(Err(self.wait(with_object))),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn wait(&self, with_object: bool) -> Waiting<'_, T, D> {
-        let (ticket, waiter) = self.head.line.join(with_object);
-        // As long as somebody waits, slots that are released must not disappear in magazines.
-        mem::forget(self.head.out_of_use());
-        let mut waiting = Waiting { core: self, ticket, waiter, with_object, flushed: false };
-        waiting.flushed = self.flush_all(&mut self.patience());
-        if self.head.closed.load(SeqCst) {
-            wake(&mut self.head.line.dismiss().into_iter());
-        }
-        wake(&mut self.serve().into_iter());
-        waiting
-    }
-}
-
-impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
-    /// Returns the slot when it is this one's turn; then not to be called again.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<SharedVacancy<'core, T, D>>> {
-        if !self.flushed {
-            self.flushed = self.core.flush_all(&mut self.core.patience());
-            wake(&mut self.core.serve().into_iter());
-        }
-        match self.waiter.poll(context.waker()) {
-            State::Waiting(_) => {
-                if !self.flushed {
-                    context.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
-            State::Served(taken) => {
-                self.core.allocated(1, self.with_object && taken.1);
-                Poll::Ready(Ok(self.core.vacancy_of(taken)))
-            }
-            State::Closed | State::Done => Poll::Ready(Err(Error::Closed)),
-        }
-    }
-}
-
-impl<T: Poolable, D: Depot<T>> Drop for Waiting<'_, T, D> {
-    fn drop(&mut self) {
-        let core = self.core;
-        // Each step happens even if the one before it unwinds.
-        let _direct = Defer(|| {
-            core.head.direct.fetch_sub(1, AcqRel);
-        });
-        // The line's lock is held when it is left, so somebody else may have been sent away.
-        let _serve = Defer(|| wake(&mut core.serve().into_iter()));
-        core.head.line.leave(self.ticket);
-        if let Some(taken) = self.waiter.cancel() {
-            drop(core.vacancy_of(taken));
-        }
     }
 }
 
