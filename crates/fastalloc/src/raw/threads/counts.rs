@@ -15,7 +15,7 @@ pub(crate) struct Counts {
     /// none. The upper half is the lower one of the generation: who changes the count has just found his
     /// generation alive, so the same bits could only be those of another one if 2^32 objects had come and
     /// gone in this slot between two instructions.
-    weak: AtomicU64,
+    pub(super) weak: AtomicU64,
 }
 
 const PINNED: u32 = u32::MAX;
