@@ -1168,6 +1168,14 @@ mod tests {
         [most.max(kept()), kept()]
     }
 
+    /// What README says of costs.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn memory_is_as_documented() {
+        assert_eq!((size_of::<Magazine>(), size_of::<Counts>()), (1_152, 24));
+        assert!((2_500..3_500).contains(&size_of::<Shared<u64, Locked<u64>>>()));
+    }
+
     #[test]
     fn thread_keeps_no_more_than_its_cache() {
         let caches = [(None, 129), (Some(0), 0), (Some(2), 0), (Some(3), 3), (Some(40), 39), (Some(usize::MAX), 129)];
