@@ -8,8 +8,6 @@ mod debug_asserts;
 mod drops;
 mod dyn_handles;
 mod errors;
-#[cfg(all(feature = "tracing", feature = "std"))]
-mod events;
 mod growth;
 mod heap;
 mod memory;

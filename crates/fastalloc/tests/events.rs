@@ -1,7 +1,10 @@
 //! What pools tell those who listen.
+//!
+//! A program of its own, in which one test runs at a time: `tracing` notes once and for all that nobody listens to an
+//! event if that is so on the thread that comes to it first.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fastalloc::{FixedPool, GrowingPool, GrowthStrategy, PoolConfig, PoolConfigBuilder, ThreadSafePool};
 use tracing::field::{Field, Visit};
@@ -55,6 +58,8 @@ impl Subscriber for Listener {
 
 /// What is told while `f` runs.
 fn told(at_each: impl Fn() + Send + Sync + 'static, f: impl FnOnce()) -> Vec<String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _others_wait = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = Lines::default();
     let listener = Listener { lines: Arc::clone(&lines), at_each: Box::new(at_each) };
     tracing::subscriber::with_default(listener, f);
