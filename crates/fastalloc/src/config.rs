@@ -1,9 +1,12 @@
 //! How a pool is set up: its size, its growth, and the objects it keeps.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::fmt;
 
 use crate::error::{Error, Result};
+#[cfg(feature = "std")]
+use crate::leaks::LeakPolicy;
 use crate::raw::Scrub;
 
 /// Everything that a pool can be told at construction.
@@ -30,6 +33,7 @@ use crate::raw::Scrub;
 /// # Ok::<(), fastalloc::Error>(())
 /// ```
 pub struct PoolConfig<T> {
+    pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) capacity: usize,
     pub(crate) max_capacity: Option<usize>,
     pub(crate) growth_strategy: Option<GrowthStrategy>,
@@ -37,6 +41,9 @@ pub struct PoolConfig<T> {
     pub(crate) pre_initialize: bool,
     pub(crate) thread_cache: Option<usize>,
     pub(crate) scrub: Scrub,
+    /// `None` if leaks are not tracked.
+    #[cfg(feature = "std")]
+    pub(crate) leak_policy: Option<LeakPolicy>,
     pub(crate) initialization_strategy: InitializationStrategy<T>,
 }
 
@@ -44,6 +51,12 @@ impl<T> PoolConfig<T> {
     /// Starts a configuration in which only the capacity has to be set.
     pub fn builder() -> PoolConfigBuilder<T> {
         PoolConfigBuilder::new()
+    }
+
+    /// What the pool is called.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Number of slots at construction.
@@ -89,6 +102,20 @@ impl<T> PoolConfig<T> {
         self.scrub.is_on
     }
 
+    /// Whether the pool remembers who allocated what.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn track_leaks(&self) -> bool {
+        self.leak_policy.is_some()
+    }
+
+    /// What happens if the pool ends while objects are out; `None` if it does not track leaks.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn leak_policy(&self) -> Option<&LeakPolicy> {
+        self.leak_policy.as_ref()
+    }
+
     /// How the pool makes and resets the objects that it keeps.
     #[must_use]
     pub fn initialization_strategy(&self) -> &InitializationStrategy<T> {
@@ -98,21 +125,28 @@ impl<T> PoolConfig<T> {
 
 impl<T> fmt::Debug for PoolConfig<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolConfig")
+        let mut fields = f.debug_struct("PoolConfig");
+        fields
+            .field("name", &self.name)
             .field("capacity", &self.capacity)
             .field("max_capacity", &self.max_capacity)
             .field("growth_strategy", &self.growth_strategy)
             .field("alignment", &self.alignment)
             .field("pre_initialize", &self.pre_initialize)
             .field("thread_cache", &self.thread_cache)
-            .field("initialization_strategy", &self.initialization_strategy)
-            .finish()
+            .field("initialization_strategy", &self.initialization_strategy);
+        #[cfg(feature = "zeroize")]
+        fields.field("zeroize", &self.scrub.is_on);
+        #[cfg(feature = "std")]
+        fields.field("leak_policy", &self.leak_policy);
+        fields.finish()
     }
 }
 
 /// Collects the fields of a [`PoolConfig`]; [`build`](Self::build) checks them.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct PoolConfigBuilder<T> {
+    name: Option<Cow<'static, str>>,
     capacity: Option<usize>,
     max_capacity: Option<usize>,
     growth_strategy: Option<GrowthStrategy>,
@@ -120,6 +154,10 @@ pub struct PoolConfigBuilder<T> {
     pre_initialize: bool,
     thread_cache: Option<usize>,
     scrub: Scrub,
+    #[cfg(feature = "std")]
+    track_leaks: bool,
+    #[cfg(feature = "std")]
+    leak_policy: Option<LeakPolicy>,
     initialization_strategy: InitializationStrategy<T>,
 }
 
@@ -127,6 +165,7 @@ impl<T> PoolConfigBuilder<T> {
     /// The same as [`PoolConfig::builder`].
     pub fn new() -> Self {
         Self {
+            name: None,
             capacity: None,
             max_capacity: None,
             growth_strategy: None,
@@ -137,8 +176,18 @@ impl<T> PoolConfigBuilder<T> {
                 #[cfg(feature = "zeroize")]
                 is_on: false,
             },
+            #[cfg(feature = "std")]
+            track_leaks: false,
+            #[cfg(feature = "std")]
+            leak_policy: None,
             initialization_strategy: InitializationStrategy::Lazy,
         }
+    }
+
+    /// What the pool is called in reports, events and metrics. Default: nothing, they name the type of its objects.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Number of slots at construction. Required, at least 1.
@@ -203,6 +252,38 @@ impl<T> PoolConfigBuilder<T> {
     #[cfg(feature = "zeroize")]
     pub fn zeroize(mut self, zeroize: bool) -> Self {
         self.scrub.is_on = zeroize;
+        self
+    }
+
+    /// Whether the pool remembers of each object where in the program, when, and by which thread it was allocated, for
+    /// [`Pool::outstanding`](crate::Pool::outstanding). Default: `false`, which costs nothing.
+    ///
+    /// Such a pool takes a lock for each operation, has neither a hot slot nor slots that threads keep for themselves,
+    /// and needs 32 bytes more for each slot.
+    #[cfg(feature = "std")]
+    pub fn track_leaks(mut self, track_leaks: bool) -> Self {
+        self.track_leaks = track_leaks;
+        self
+    }
+
+    /// What happens if the pool ends while objects are out. Default: a warning. Only for pools that
+    /// [track leaks](Self::track_leaks).
+    ///
+    /// # Examples
+    ///
+    /// A test that fails if it leaks:
+    ///
+    /// ```should_panic
+    /// use fastalloc::{FixedPool, LeakPolicy, PoolConfig};
+    ///
+    /// let config = PoolConfig::builder().capacity(1).track_leaks(true).leak_policy(LeakPolicy::Panic);
+    /// let pool = FixedPool::with_config(config.build()?)?;
+    /// std::mem::forget(pool.allocate(1)?);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn leak_policy(mut self, policy: LeakPolicy) -> Self {
+        self.leak_policy = Some(policy);
         self
     }
 
@@ -279,7 +360,12 @@ impl<T> PoolConfigBuilder<T> {
         if self.pre_initialize && self.initialization_strategy.is_lazy() {
             return invalid("pre_initialize", "nothing makes the objects; add .initializer(f) or .reset_fn(f, reset)");
         }
+        #[cfg(feature = "std")]
+        if self.leak_policy.is_some() && !self.track_leaks {
+            return invalid("leak_policy", "the pool does not track leaks; add .track_leaks(true)");
+        }
         Ok(PoolConfig {
+            name: self.name,
             capacity,
             max_capacity: self.max_capacity,
             growth_strategy: self.growth_strategy,
@@ -287,6 +373,8 @@ impl<T> PoolConfigBuilder<T> {
             pre_initialize: self.pre_initialize,
             thread_cache: self.thread_cache,
             scrub: self.scrub,
+            #[cfg(feature = "std")]
+            leak_policy: if self.track_leaks { Some(self.leak_policy.unwrap_or_default()) } else { None },
             initialization_strategy: self.initialization_strategy,
         })
     }
@@ -300,15 +388,21 @@ impl<T> Default for PoolConfigBuilder<T> {
 
 impl<T> fmt::Debug for PoolConfigBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolConfigBuilder")
+        let mut fields = f.debug_struct("PoolConfigBuilder");
+        fields
+            .field("name", &self.name)
             .field("capacity", &self.capacity)
             .field("max_capacity", &self.max_capacity)
             .field("growth_strategy", &self.growth_strategy)
             .field("alignment", &self.alignment)
             .field("pre_initialize", &self.pre_initialize)
             .field("thread_cache", &self.thread_cache)
-            .field("initialization_strategy", &self.initialization_strategy)
-            .finish()
+            .field("initialization_strategy", &self.initialization_strategy);
+        #[cfg(feature = "zeroize")]
+        fields.field("zeroize", &self.scrub.is_on);
+        #[cfg(feature = "std")]
+        fields.field("track_leaks", &self.track_leaks).field("leak_policy", &self.leak_policy);
+        fields.finish()
     }
 }
 
@@ -483,15 +577,23 @@ mod sealed {
     impl Sealed for bool {}
 }
 
-/// Configurations as data.
+/// Configurations as read.
 #[cfg(feature = "serde")]
 mod data {
+    use alloc::borrow::Cow;
+    use alloc::string::String;
+
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::{GrowthStrategy, PoolConfig, PoolConfigBuilder};
+    #[cfg(feature = "std")]
+    use crate::leaks::LeakPolicy;
+    use crate::raw::Scrub;
 
     #[derive(Serialize)]
     struct Written<'config> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'config str>,
         capacity: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
         max_capacity: Option<usize>,
@@ -499,6 +601,15 @@ mod data {
         pre_initialize: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         thread_cache: Option<usize>,
+        #[cfg(feature = "zeroize")]
+        #[serde(skip_serializing_if = "is_false")]
+        zeroize: bool,
+        #[cfg(feature = "std")]
+        #[serde(skip_serializing_if = "is_false")]
+        track_leaks: bool,
+        #[cfg(feature = "std")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leak_policy: Option<&'config LeakPolicy>,
         // The last one: a table, after which formats such as TOML have no room for plain values.
         #[serde(skip_serializing_if = "Option::is_none")]
         growth_strategy: Option<&'config GrowthStrategy>,
@@ -507,21 +618,48 @@ mod data {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields, rename = "PoolConfig")]
     struct Read {
+        name: Option<String>,
         capacity: usize,
         max_capacity: Option<usize>,
         alignment: Option<usize>,
         #[serde(default)]
         pre_initialize: bool,
         thread_cache: Option<usize>,
+        #[cfg(feature = "zeroize")]
+        #[serde(default)]
+        zeroize: bool,
+        #[cfg(feature = "std")]
+        #[serde(default)]
+        track_leaks: bool,
+        #[cfg(feature = "std")]
+        leak_policy: Option<LeakPolicy>,
         growth_strategy: Option<GrowthStrategy>,
+    }
+
+    #[cfg(any(feature = "zeroize", feature = "std"))]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    fn is_false(flag: &bool) -> bool {
+        !flag
     }
 
     impl<T> Serialize for PoolConfig<T> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let &Self { capacity, max_capacity, alignment, pre_initialize, thread_cache, .. } = self;
-            let growth_strategy = self.growth_strategy.as_ref();
-            Written { capacity, max_capacity, alignment, pre_initialize, thread_cache, growth_strategy }
-                .serialize(serializer)
+            Written {
+                name: self.name(),
+                capacity: self.capacity,
+                max_capacity: self.max_capacity,
+                alignment: self.alignment,
+                pre_initialize: self.pre_initialize,
+                thread_cache: self.thread_cache,
+                #[cfg(feature = "zeroize")]
+                zeroize: self.zeroize(),
+                #[cfg(feature = "std")]
+                track_leaks: self.track_leaks(),
+                #[cfg(feature = "std")]
+                leak_policy: self.leak_policy(),
+                growth_strategy: self.growth_strategy(),
+            }
+            .serialize(serializer)
         }
     }
 
@@ -529,12 +667,21 @@ mod data {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let read = Read::deserialize(deserializer)?;
             Ok(Self {
+                name: read.name.map(Cow::Owned),
                 capacity: Some(read.capacity),
                 max_capacity: read.max_capacity,
                 growth_strategy: read.growth_strategy,
                 alignment: read.alignment,
                 pre_initialize: read.pre_initialize,
                 thread_cache: read.thread_cache,
+                scrub: Scrub {
+                    #[cfg(feature = "zeroize")]
+                    is_on: read.zeroize,
+                },
+                #[cfg(feature = "std")]
+                track_leaks: read.track_leaks,
+                #[cfg(feature = "std")]
+                leak_policy: read.leak_policy,
                 ..Self::new()
             })
         }

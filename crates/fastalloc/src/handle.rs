@@ -12,7 +12,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
 use core::ops::{Deref, DerefMut};
-use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::panic::{Location, RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -207,12 +207,13 @@ impl<'pool, T: Tenant> OwnedHandle<'pool, T> {
     /// assert!(one == two && pool.is_full());
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn try_clone(&self) -> Result<Self>
     where
         T: Clone + Poolable,
     {
         // SAFETY: the slot is occupied, and was made for a `T`.
-        let value = unsafe { raw::allocate_beside(self.value, || T::clone(self)) }?;
+        let value = unsafe { raw::allocate_beside(self.value, Location::caller(), || T::clone(self)) }?;
         // SAFETY: the slot is new, and its pool lives for `'pool`.
         Ok(unsafe { Self::from_raw(value) })
     }

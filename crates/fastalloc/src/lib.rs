@@ -15,6 +15,8 @@ mod config;
 mod error;
 mod events;
 mod handle;
+#[cfg(feature = "std")]
+mod leaks;
 mod pool;
 mod poolable;
 mod raw;
@@ -33,6 +35,8 @@ pub use self::config::{
 };
 pub use self::error::{Error, Rejected, Result};
 pub use self::handle::{OwnedHandle, RcHandle, SharedHandle, WeakHandle};
+#[cfg(feature = "std")]
+pub use self::leaks::{HeldObject, HeldPlace, LeakPolicy, Outstanding};
 pub use self::pool::{Fixed, FixedPool, Growing, GrowingPool, Kind, Pool, ThreadLocal, ThreadLocalPool};
 pub use self::poolable::{Foreign, Poolable, Tenant};
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::panic::{Location, RefUnwindSafe, UnwindSafe};
 use core::ptr;
 
 use crate::allocator::{Allocator, StackAllocator};
@@ -13,6 +13,8 @@ use crate::config::{GrowthStrategy, PoolConfig};
 use crate::error::{Error, Rejected, Result};
 use crate::events;
 use crate::handle::{OwnedHandle, RcHandle, SharedHandle};
+#[cfg(feature = "std")]
+use crate::leaks::Outstanding;
 use crate::poolable::Poolable;
 use crate::raw::{Limits, Local, Owner, Vacancy, trim};
 #[cfg(feature = "stats")]
@@ -187,7 +189,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         let growth = K::growth(&mut config)?;
         let limits = Limits { growth, max_capacity: config.max_capacity, floor: config.capacity };
         let pool = Self { core: Local::create(config, allocator, limits)?, kind: PhantomData };
-        events::created::<T>(pool.capacity());
+        events::created::<T>(pool.name(), pool.capacity());
         Ok(pool)
     }
 
@@ -220,8 +222,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate(&self, value: T) -> Result<OwnedHandle<'_, T>> {
-        let value = self.core.vacancy()?.fill(value);
+        let value = self.core.vacancy(Location::caller())?.fill(value);
         // SAFETY: the core hands the value to nobody else.
         Ok(unsafe { OwnedHandle::from_raw(value) })
     }
@@ -242,6 +245,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// ```
     #[inline]
     #[must_use = "the value is destroyed if its handle is not kept"]
+    #[track_caller]
     pub fn try_allocate(&self, value: T) -> Option<OwnedHandle<'_, T>> {
         self.allocate(value).ok()
     }
@@ -266,8 +270,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate_or_return(&self, value: T) -> Result<OwnedHandle<'_, T>, Rejected<T>> {
-        match self.core.vacancy() {
+        match self.core.vacancy(Location::caller()) {
             // SAFETY: the core hands the value to nobody else.
             Ok(vacancy) => Ok(unsafe { OwnedHandle::from_raw(vacancy.fill(value)) }),
             Err(error) => Err(Rejected { value, error }),
@@ -293,8 +298,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate_with(&self, f: impl FnOnce() -> T) -> Result<OwnedHandle<'_, T>> {
-        let vacancy = self.core.vacancy()?;
+        let vacancy = self.core.vacancy(Location::caller())?;
         // SAFETY: the core hands the value to nobody else.
         Ok(unsafe { OwnedHandle::from_raw(vacancy.fill(f())) })
     }
@@ -306,6 +312,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// If `f` or the hook [`Poolable::on_acquire`] does; the slot is vacant then.
     #[inline]
     #[must_use = "the value is destroyed if its handle is not kept"]
+    #[track_caller]
     pub fn try_allocate_with(&self, f: impl FnOnce() -> T) -> Option<OwnedHandle<'_, T>> {
         self.allocate_with(f).ok()
     }
@@ -332,11 +339,12 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate_in_place<F>(&self, f: F) -> Result<OwnedHandle<'_, T>>
     where
         F: for<'slot> FnOnce(&'slot mut MaybeUninit<T>) -> &'slot mut T,
     {
-        let mut vacancy = self.core.vacancy()?;
+        let mut vacancy = self.core.vacancy(Location::caller())?;
         let slot = vacancy.slot();
         let address = ptr::from_mut(slot).addr();
         let written = ptr::from_mut(f(slot)).addr();
@@ -356,6 +364,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// As [`allocate_in_place`](Self::allocate_in_place).
     #[inline]
     #[must_use = "the value is destroyed if its handle is not kept"]
+    #[track_caller]
     pub fn try_allocate_in_place<F>(&self, f: F) -> Option<OwnedHandle<'_, T>>
     where
         F: for<'slot> FnOnce(&'slot mut MaybeUninit<T>) -> &'slot mut T,
@@ -387,6 +396,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// assert_eq!(*handles[2], "c");
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn allocate_batch<I>(&self, values: I) -> Result<Vec<OwnedHandle<'_, T>>>
     where
         I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -399,7 +409,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         reserved.map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<OwnedHandle<'_, T>>()) })?;
         self.core.grow(len)?;
         for _ in 0..len {
-            vacancies.push(self.core.any_slot()?);
+            vacancies.push(self.core.any_slot(Location::caller())?);
         }
         // Backwards, because `pop` is the way to take them out one by one.
         vacancies.reverse();
@@ -444,8 +454,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// assert!(text.is_empty() && text.capacity() > 0);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn acquire(&self) -> Result<OwnedHandle<'_, T>> {
-        let object = self.core.acquire()?;
+        let object = self.core.acquire(Location::caller())?;
         // SAFETY: the core hands the object to nobody else.
         Ok(unsafe { OwnedHandle::from_raw(object) })
     }
@@ -471,6 +482,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// assert_eq!((*two, pool.allocated()), ("shared", 1));
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn allocate_shared(&self, value: T) -> Result<SharedHandle<'_, T>> {
         self.allocate(value)?.try_into_shared().map_err(|(error, _)| error)
     }
@@ -512,8 +524,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate_rc(self: &Rc<Self>, value: T) -> Result<RcHandle<T>> {
-        let value = self.core.vacancy()?.fill(value);
+        let value = self.core.vacancy(Location::caller())?.fill(value);
         // SAFETY: the core hands the value to nobody else, and it belongs to the pool in this `Rc`.
         Ok(unsafe { RcHandle::from_raw(value, self) })
     }
@@ -527,8 +540,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// # Panics
     ///
     /// As [`acquire`](Self::acquire).
+    #[track_caller]
     pub fn acquire_rc(self: &Rc<Self>) -> Result<RcHandle<T>> {
-        let object = self.core.acquire()?;
+        let object = self.core.acquire(Location::caller())?;
         // SAFETY: the core hands the object to nobody else, and it belongs to the pool in this `Rc`.
         Ok(unsafe { RcHandle::from_raw(object, self) })
     }
@@ -547,6 +561,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
 
     /// Number of occupied slots.
     #[must_use]
+    #[track_caller]
     pub fn allocated(&self) -> usize {
         self.capacity() - self.available()
     }
@@ -567,6 +582,45 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     #[must_use]
     pub fn bytes_reserved(&self) -> usize {
         self.core.bytes()
+    }
+
+    /// What the pool is called, as its configuration says.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.core.name()
+    }
+
+    /// The objects that are out of the pool: since when, and allocated where in the program and by which thread.
+    /// `None` if the pool does not [track leaks](crate::PoolConfigBuilder::track_leaks).
+    ///
+    /// # Complexity
+    ///
+    /// *O*(capacity).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{FixedPool, PoolConfig};
+    ///
+    /// let pool = FixedPool::with_config(PoolConfig::builder().capacity(10).track_leaks(true).build()?)?;
+    /// let job = pool.allocate(String::from("parse"))?;
+    /// std::mem::forget(pool.allocate(String::from("print"))?);
+    /// drop(job);
+    /// let outstanding = pool.outstanding().expect("the pool tracks leaks");
+    /// assert_eq!(outstanding.objects()[0].place.line(), 6);
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn outstanding(&self) -> Option<Outstanding> {
+        self.core.outstanding()
+    }
+
+    /// The objects that have been out of the pool for longer than this, as [`outstanding`](Self::outstanding) has them.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn held_longer_than(&self, age: core::time::Duration) -> Option<Outstanding> {
+        self.outstanding().map(|outstanding| outstanding.held_longer_than(age))
     }
 
     /// What the pool has done since it was made or [reset](Self::reset_statistics), and how full it is.
@@ -679,17 +733,18 @@ impl<T: Poolable, A: Allocator> GrowingPool<T, A> {
     #[expect(clippy::must_use_candidate, reason = "what is gone need not be of interest")]
     pub fn trim_to(&self, slots: usize) -> usize {
         let gone = trim(&|f| f(&self.core), slots);
-        events::trimmed::<T>(gone, self.capacity());
+        events::trimmed::<T>(self.name(), gone, self.capacity());
         gone
     }
 }
 
 impl<T: Poolable, A: Allocator, K: Kind> fmt::Debug for Pool<T, A, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(K::NAME)
-            .field("capacity", &self.capacity())
-            .field("allocated", &self.allocated())
-            .finish_non_exhaustive()
+        let mut fields = f.debug_struct(K::NAME);
+        if let Some(name) = self.name() {
+            fields.field("name", &name);
+        }
+        fields.field("capacity", &self.capacity()).field("allocated", &self.allocated()).finish_non_exhaustive()
     }
 }
 

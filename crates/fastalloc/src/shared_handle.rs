@@ -10,7 +10,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
 use core::ops::{Deref, DerefMut};
-use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::panic::{self, RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -217,12 +217,13 @@ impl<T: Tenant> ThreadSafeHandle<T> {
     /// # Panics
     ///
     /// If `clone` or the hook [`Poolable::on_acquire`] does; the new slot is vacant then.
+    #[track_caller]
     pub fn try_clone(&self) -> Result<Self>
     where
         T: Clone + Poolable + Send,
     {
         let location = self.location();
-        let slot = location.take_another()?;
+        let slot = location.take_another(panic::Location::caller())?;
         // SAFETY: the slot is occupied and, if this runs, holds no object.
         let vacate = Defer(|| unsafe { threads::vacate(location.head, slot) });
         let mut value = slot.cast::<T>();

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::mem::MaybeUninit;
-use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::panic::{Location, RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::ptr;
 use core::task::{Context, Poll, Waker};
@@ -17,9 +17,10 @@ use std::time::Instant;
 use crate::config::{GrowthStrategy, PoolConfig};
 use crate::error::{Error, Rejected, Result};
 use crate::events;
+use crate::leaks::Outstanding;
 use crate::poolable::Poolable;
 use crate::raw::threads::{Depot, SharedOwner, SharedVacancy, Waiting};
-use crate::raw::{Defer, Limits};
+use crate::raw::{Defer, Limits, Place};
 use crate::shared_handle::{ThreadSafeHandle, ThreadSafeSharedHandle};
 #[cfg(feature = "stats")]
 use crate::stats::PoolStatistics;
@@ -124,7 +125,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     pub fn with_config(mut config: PoolConfig<T>) -> Result<Self> {
         K::check(&mut config)?;
         let pool = Self { core: SharedOwner::create(config)? };
-        events::created::<T>(pool.capacity());
+        events::created::<T>(pool.name(), pool.capacity());
         Ok(pool)
     }
 
@@ -154,8 +155,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate(&self, value: T) -> Result<ThreadSafeHandle<T>> {
-        let value = self.core.vacancy()?.fill(value);
+        let value = self.core.vacancy(Location::caller())?.fill(value);
         // SAFETY: the core hands the value to nobody else.
         Ok(unsafe { ThreadSafeHandle::from_raw(value) })
     }
@@ -167,6 +169,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// If the hook [`Poolable::on_acquire`] does.
     #[inline]
     #[must_use = "the value is destroyed if its handle is not kept"]
+    #[track_caller]
     pub fn try_allocate(&self, value: T) -> Option<ThreadSafeHandle<T>> {
         self.allocate(value).ok()
     }
@@ -181,8 +184,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     ///
     /// If the hook [`Poolable::on_acquire`] does.
     #[inline]
+    #[track_caller]
     pub fn allocate_or_return(&self, value: T) -> Result<ThreadSafeHandle<T>, Rejected<T>> {
-        match self.core.vacancy() {
+        match self.core.vacancy(Location::caller()) {
             // SAFETY: the core hands the value to nobody else.
             Ok(vacancy) => Ok(unsafe { ThreadSafeHandle::from_raw(vacancy.fill(value)) }),
             Err(error) => Err(Rejected { value, error }),
@@ -199,8 +203,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     ///
     /// If `f` or the hook [`Poolable::on_acquire`] does; the slot is vacant then.
     #[inline]
+    #[track_caller]
     pub fn allocate_with(&self, f: impl FnOnce() -> T) -> Result<ThreadSafeHandle<T>> {
-        let vacancy = self.core.vacancy()?;
+        let vacancy = self.core.vacancy(Location::caller())?;
         // SAFETY: the core hands the value to nobody else.
         Ok(unsafe { ThreadSafeHandle::from_raw(vacancy.fill(f())) })
     }
@@ -212,6 +217,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// If `f` or the hook [`Poolable::on_acquire`] does; the slot is vacant then.
     #[inline]
     #[must_use = "the value is destroyed if its handle is not kept"]
+    #[track_caller]
     pub fn try_allocate_with(&self, f: impl FnOnce() -> T) -> Option<ThreadSafeHandle<T>> {
         self.allocate_with(f).ok()
     }
@@ -238,11 +244,12 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn allocate_in_place<F>(&self, f: F) -> Result<ThreadSafeHandle<T>>
     where
         F: for<'slot> FnOnce(&'slot mut MaybeUninit<T>) -> &'slot mut T,
     {
-        let mut vacancy = self.core.vacancy()?;
+        let mut vacancy = self.core.vacancy(Location::caller())?;
         let slot = vacancy.slot();
         let address = ptr::from_mut(slot).addr();
         let written = ptr::from_mut(f(slot)).addr();
@@ -262,6 +269,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// As [`allocate_in_place`](Self::allocate_in_place).
     #[inline]
     #[must_use = "the value is destroyed if its handle is not kept"]
+    #[track_caller]
     pub fn try_allocate_in_place<F>(&self, f: F) -> Option<ThreadSafeHandle<T>>
     where
         F: for<'slot> FnOnce(&'slot mut MaybeUninit<T>) -> &'slot mut T,
@@ -294,6 +302,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// assert_eq!(*handles[2], "c");
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn allocate_batch<I>(&self, values: I) -> Result<Vec<ThreadSafeHandle<T>>>
     where
         I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -303,7 +312,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
         let mut handles = Vec::new();
         let out_of_memory = |_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<ThreadSafeHandle<T>>()) };
         handles.try_reserve_exact(len).map_err(out_of_memory)?;
-        for mut vacancy in self.core.vacancies(len)? {
+        for mut vacancy in self.core.vacancies(len, Location::caller())? {
             let Some(value) = values.next() else { break };
             vacancy.clear();
             // SAFETY: the core hands the value to nobody else.
@@ -347,8 +356,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// assert!(text.is_empty() && text.capacity() > 0);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn acquire(&self) -> Result<ThreadSafeHandle<T>> {
-        let object = self.core.acquire()?;
+        let object = self.core.acquire(Location::caller())?;
         // SAFETY: the core hands the object to nobody else.
         Ok(unsafe { ThreadSafeHandle::from_raw(object) })
     }
@@ -363,6 +373,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Panics
     ///
     /// If the hook [`Poolable::on_acquire`] does.
+    #[track_caller]
     pub fn allocate_shared(&self, value: T) -> Result<ThreadSafeSharedHandle<T>> {
         self.allocate(value)?.try_into_shared().map_err(|(error, _)| error)
     }
@@ -392,6 +403,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// assert_eq!(*waiting.join().expect("it does not panic")?, 2);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn allocate_wait(&self, value: T) -> Result<ThreadSafeHandle<T>> {
         block_on(self.allocate_async(value), None)
     }
@@ -417,6 +429,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// assert_eq!(error, fastalloc::Error::Timeout);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    #[track_caller]
     pub fn allocate_timeout(&self, value: T, timeout: Duration) -> Result<ThreadSafeHandle<T>> {
         self.core.in_time(block_on(self.allocate_async(value), Instant::now().checked_add(timeout)))
     }
@@ -442,8 +455,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn allocate_async(&self, value: T) -> Allocation<'_, T, K> {
-        Allocation { pool: self, value: Some(value), state: WaitState::New }
+        Allocation { pool: self, value: Some(value), state: WaitState::New(Location::caller()) }
     }
 
     /// Takes a ready object, as [`acquire`](Self::acquire) does; waits as [`allocate_wait`](Self::allocate_wait).
@@ -456,6 +470,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Panics
     ///
     /// As [`acquire`](Self::acquire).
+    #[track_caller]
     pub fn acquire_wait(&self) -> Result<ThreadSafeHandle<T>> {
         block_on(self.acquire_async(), None)
     }
@@ -470,6 +485,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Panics
     ///
     /// As [`acquire`](Self::acquire).
+    #[track_caller]
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<ThreadSafeHandle<T>> {
         self.core.in_time(block_on(self.acquire_async(), Instant::now().checked_add(timeout)))
     }
@@ -480,8 +496,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Errors
     ///
     /// As [`acquire_wait`](Self::acquire_wait).
+    #[track_caller]
     pub fn acquire_async(&self) -> Allocation<'_, T, K> {
-        Allocation { pool: self, value: None, state: WaitState::New }
+        Allocation { pool: self, value: None, state: WaitState::New(Location::caller()) }
     }
 
     /// Hands out nothing any more: who waits, and who asks from now on, gets [`Error::Closed`].
@@ -500,7 +517,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
         let was_closed = self.is_closed();
         self.core.close();
         if !was_closed {
-            events::closed::<T>();
+            events::closed::<T>(self.name());
         }
     }
 
@@ -536,6 +553,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
 
     /// Number of occupied slots, as exact as [`available`](Self::available).
     #[must_use]
+    #[track_caller]
     pub fn allocated(&self) -> usize {
         let available = self.available();
         self.capacity().saturating_sub(available)
@@ -557,6 +575,29 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     #[must_use]
     pub fn bytes_reserved(&self) -> usize {
         self.core.depot().bytes()
+    }
+
+    /// What the pool is called, as its configuration says.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.core.name()
+    }
+
+    /// The objects that are out of the pool: since when, and allocated where in the program and by which thread.
+    /// `None` if the pool does not [track leaks](crate::PoolConfigBuilder::track_leaks).
+    ///
+    /// # Complexity
+    ///
+    /// *O*(capacity); nobody else can allocate or release meanwhile.
+    #[must_use]
+    pub fn outstanding(&self) -> Option<Outstanding> {
+        self.core.outstanding()
+    }
+
+    /// The objects that have been out of the pool for longer than this, as [`outstanding`](Self::outstanding) has them.
+    #[must_use]
+    pub fn held_longer_than(&self, age: Duration) -> Option<Outstanding> {
+        self.outstanding().map(|outstanding| outstanding.held_longer_than(age))
     }
 
     /// What the pool has done since it was made or [reset](Self::reset_statistics), and how full it is.
@@ -648,17 +689,18 @@ impl<T: Poolable> ThreadSafePool<T> {
         // Those who wait may have come while the pool could not grow, because memory was being given back.
         let _attend = Defer(|| self.core.attend());
         let gone = self.core.depot().trim(slots);
-        events::trimmed::<T>(gone, self.capacity());
+        events::trimmed::<T>(self.name(), gone, self.capacity());
         gone
     }
 }
 
 impl<T: Poolable, K: Sharing> fmt::Debug for SharedPool<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(K::NAME)
-            .field("capacity", &self.capacity())
-            .field("allocated", &self.allocated())
-            .finish_non_exhaustive()
+        let mut fields = f.debug_struct(K::NAME);
+        if let Some(name) = self.name() {
+            fields.field("name", &name);
+        }
+        fields.field("capacity", &self.capacity()).field("allocated", &self.allocated()).finish_non_exhaustive()
     }
 }
 
@@ -673,7 +715,7 @@ pub struct Allocation<'pool, T: Poolable, K: Sharing> {
 }
 
 enum WaitState<'pool, T: Poolable, K: Sharing> {
-    New,
+    New(Place),
     Waiting(Waiting<'pool, T, K::Depot<T>>),
     Done,
 }
@@ -683,8 +725,8 @@ impl<T: Poolable, K: Sharing> Unpin for Allocation<'_, T, K> {}
 impl<'pool, T: Poolable, K: Sharing> Allocation<'pool, T, K> {
     fn poll_vacancy(&mut self, context: &mut Context<'_>) -> Poll<Result<SharedVacancy<'pool, T, K::Depot<T>>>> {
         let core = &self.pool.core;
-        if let WaitState::New = self.state {
-            self.state = match core.take_or_wait(self.value.is_none())? {
+        if let WaitState::New(place) = self.state {
+            self.state = match core.take_or_wait(self.value.is_none(), place)? {
                 Ok(vacancy) => return Poll::Ready(Ok(vacancy)),
                 Err(waiting) => WaitState::Waiting(waiting),
             };

@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fastalloc::{FixedPool, GrowingPool, GrowthStrategy, PoolConfig, PoolConfigBuilder, ThreadSafePool};
+use fastalloc::{FixedPool, GrowingPool, GrowthStrategy, LeakPolicy, PoolConfig, PoolConfigBuilder, ThreadSafePool};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -123,6 +123,26 @@ fn life_of_a_shared_pool_is_told_with_no_lock_held() {
     });
     *pool.lock().unwrap() = None;
     assert_told(&lines, &[&LIFE[..], &[r#"INFO pool closed: value="u64""#]].concat());
+}
+
+#[test]
+fn leaks_of_a_named_pool_are_told_by_place() {
+    let lines = told(
+        || (),
+        || {
+            let config = PoolConfig::builder().capacity(4).name("jobs").track_leaks(true);
+            let pool = FixedPool::with_config(config.leak_policy(LeakPolicy::Warn).build().unwrap()).unwrap();
+            let _: &mut u64 = pool.allocate(1).unwrap().leak();
+            (0..2).for_each(|job| std::mem::forget(pool.allocate(job).unwrap()));
+            assert_eq!(pool.name(), Some("jobs"));
+        },
+    );
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert_eq!(lines[0], r#"DEBUG pool created: pool="jobs" value="u64" capacity=4"#);
+    for (line, objects) in lines[1..].iter().zip([1, 2]) {
+        let start = format!("WARN pool leaked: pool=\"jobs\" value=\"u64\" objects={objects} place={}:", file!());
+        assert!(line.starts_with(&start) && line.contains(" age="), "{line}");
+    }
 }
 
 #[test]

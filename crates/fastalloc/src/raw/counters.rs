@@ -3,10 +3,6 @@
 #[cfg(feature = "stats")]
 use core::cell::Cell;
 
-#[cfg(all(feature = "std", feature = "stats", target_has_atomic = "64", target_has_atomic = "ptr"))]
-use crate::error::Error;
-use crate::error::Result;
-use crate::events;
 #[cfg(feature = "stats")]
 use crate::stats::PoolStatistics;
 
@@ -76,12 +72,9 @@ impl Counters {
     }
 
     /// Somebody wanted slots that were not there.
-    pub(crate) fn wanted<T, R>(&self, result: Result<R>) -> Result<R> {
-        result.inspect_err(|error| {
-            #[cfg(feature = "stats")]
-            increment(&self.counts.failures);
-            events::refused::<T>(error);
-        })
+    pub(crate) fn failed(&self) {
+        #[cfg(feature = "stats")]
+        increment(&self.counts.failures);
     }
 
     /// Slots were added.
@@ -164,14 +157,9 @@ impl SharedCounters {
     }
 
     /// Somebody wanted slots that were not there.
-    pub(crate) fn wanted<T, R>(&self, result: Result<R>) -> Result<R> {
-        result.inspect_err(|error| {
-            #[cfg(feature = "stats")]
-            if *error != Error::Closed {
-                self.counts.failures.fetch_add(1, shared::Relaxed);
-            }
-            events::refused::<T>(error);
-        })
+    pub(crate) fn failed(&self) {
+        #[cfg(feature = "stats")]
+        self.counts.failures.fetch_add(1, shared::Relaxed);
     }
 
     /// Makes statistics of what has happened since the last reset, and of `now`: what has happened since the pool

@@ -1,6 +1,7 @@
 //! The core for one thread at a time: no locks, no atomics.
 
 use alloc::alloc::{alloc, dealloc};
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::any::TypeId;
@@ -9,7 +10,7 @@ use core::mem::{self, MaybeUninit, needs_drop};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use super::{Counters, Defer, Front, Head, NOT_PLAIN, Operations, Scrub};
+use super::{Counters, Defer, Front, Head, NOT_PLAIN, Operations, Place, Scrub};
 use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
@@ -18,6 +19,8 @@ use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Region, Share};
 use crate::config::{GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, Reset};
 use crate::error::{Error, Result};
 use crate::events;
+#[cfg(feature = "std")]
+use crate::leaks::{Outstanding, Tracker};
 use crate::poolable::Poolable;
 
 /// A pool without its shell. It stays at one place, because chunks point to it.
@@ -34,6 +37,9 @@ pub(crate) struct Local<T, A> {
     /// The slots are another core's, which ends when no handle is left: an occupied slot holds no object then.
     is_depot: bool,
     scrub: Scrub,
+    name: Option<Cow<'static, str>>,
+    #[cfg(feature = "std")]
+    tracker: Option<Tracker>,
     /// Occupied slots whose object was pinned: it must neither be moved nor handed out again.
     pinned: UnsafeCell<Bits>,
     /// For pools that keep objects.
@@ -113,7 +119,11 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             emptied: UnsafeCell::default(),
         });
         let geometry = Geometry::new::<T>(config.alignment)?;
-        let plain = recycler.is_none() && A::HOT_SLOT && !config.scrub.is_on();
+        #[cfg(feature = "std")]
+        let tracker = config.leak_policy.map(Tracker::new::<T>);
+        #[cfg(not(feature = "std"))]
+        let tracker = None::<()>;
+        let plain = recycler.is_none() && A::HOT_SLOT && !config.scrub.is_on() && tracker.is_none();
         let own_head = Head {
             hot: Cell::new(if plain { ptr::null_mut() } else { NOT_PLAIN }),
             usual: Cell::new(plain && geometry.natural && TypeId::of::<A>() == TypeId::of::<StackAllocator>()),
@@ -132,6 +142,9 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             limits,
             is_depot: owner.is_some(),
             scrub: config.scrub,
+            name: config.name,
+            #[cfg(feature = "std")]
+            tracker,
             pinned: UnsafeCell::default(),
             recycler,
         })?;
@@ -173,6 +186,44 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         &self.front.head.counters
     }
 
+    /// What the pool is called.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Notes where in the program a slot was taken, if the pool tracks leaks.
+    fn track(&self, slot: NonNull<T>, place: Place) -> Result<()> {
+        #[cfg(feature = "std")]
+        if let Some(tracker) = &self.tracker {
+            return tracker.track(self.index(slot), place);
+        }
+        let _ = (slot, place);
+        Ok(())
+    }
+
+    /// Notes that nobody has a slot any more.
+    fn untrack(&self, slot: NonNull<T>) {
+        #[cfg(feature = "std")]
+        if let Some(tracker) = &self.tracker {
+            tracker.untrack(self.index(slot));
+        }
+        let _ = slot;
+    }
+
+    /// What is out of the pool, if it tracks leaks.
+    #[cfg(feature = "std")]
+    pub(crate) fn outstanding(&self) -> Option<Outstanding> {
+        self.tracker.as_ref().map(|tracker| tracker.outstanding(self.name.as_ref()))
+    }
+
+    /// Counts and tells if somebody wanted slots that were not there.
+    fn wanted<R>(&self, result: Result<R>) -> Result<R> {
+        result.inspect_err(|error| {
+            self.counters().failed();
+            events::refused::<T>(self.name(), error);
+        })
+    }
+
     /// Memory held for slots, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         // SAFETY: no mutable reference to the chunks is alive.
@@ -185,12 +236,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     /// Takes a vacant slot that holds no object; grows if there is none.
     #[inline]
-    pub(crate) fn vacancy(&self) -> Result<Vacancy<'_, T, A>> {
+    pub(crate) fn vacancy(&self, place: Place) -> Result<Vacancy<'_, T, A>> {
         let slot = match self.take_hot() {
             Some(slot) => slot,
             None => match self.next_if_plain() {
                 Some(index) => self.slot(index),
-                None => return self.vacancy_slowly(),
+                None => return self.vacancy_slowly(place),
             },
         };
         self.front.head.occupy(slot.cast(), Layout::new::<T>());
@@ -215,25 +266,27 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// The path for pools that are full, keep objects, or have no hot slot.
     #[cold]
     #[inline(never)]
-    fn vacancy_slowly(&self) -> Result<Vacancy<'_, T, A>> {
-        let mut vacancy = self.any_slot()?;
+    fn vacancy_slowly(&self, place: Place) -> Result<Vacancy<'_, T, A>> {
+        let mut vacancy = self.any_slot(place)?;
         vacancy.clear();
         Ok(vacancy)
     }
 
     /// Takes a vacant slot, which may hold an object that was kept; grows if there is none.
-    pub(crate) fn any_slot(&self) -> Result<Vacancy<'_, T, A>> {
+    pub(crate) fn any_slot(&self, place: Place) -> Result<Vacancy<'_, T, A>> {
         loop {
             if let Some(slot) = self.take_hot().or_else(|| self.take(false)) {
                 self.front.head.occupy(slot.cast(), Layout::new::<T>());
-                return Ok(Vacancy { core: self, slot });
+                let vacancy = Vacancy { core: self, slot };
+                self.track(slot, place)?;
+                return Ok(vacancy);
             }
             self.grow(1)?;
         }
     }
 
     /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
-    pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
+    pub(crate) fn acquire(&self, place: Place) -> Result<NonNull<T>> {
         let Some(recycler) = &self.recycler else {
             return Err(Error::NO_INITIALIZER);
         };
@@ -244,6 +297,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             };
             self.front.head.occupy(slot.cast(), Layout::new::<T>());
             let vacancy = Vacancy { core: self, slot };
+            self.track(slot, place)?;
             if self.take_kept(slot) {
                 self.counters().recycled();
             } else {
@@ -335,6 +389,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             return super::vacate(&self.front.head, NonNull::from(self).cast(), slot.cast(), Layout::new::<T>());
         }
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
+        self.untrack(slot);
         // A pinned object that can be moved all the same may have been moved out.
         // SAFETY: no other reference to the set is alive.
         unsafe { &mut *self.pinned.get() }.remove(self.index(slot));
@@ -370,6 +425,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Makes a slot vacant that holds an object for the next `acquire`.
     fn keep(&self, slot: NonNull<T>) {
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
+        self.untrack(slot);
         self.put(slot, true);
     }
 
@@ -378,7 +434,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if self.available() >= needed {
             return Ok(());
         }
-        self.counters().wanted::<T, _>(self.grow_by(needed, self.limits.step(self.capacity())))
+        self.wanted(self.grow_by(needed, self.limits.step(self.capacity())))
     }
 
     /// The same, if the growth strategy says `step`.
@@ -431,7 +487,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             self.fill(recycler, room);
         }
         if !self.is_depot {
-            events::grown::<T>(self.capacity());
+            events::grown::<T>(self.name(), self.capacity());
         }
         Ok(())
     }
@@ -851,10 +907,10 @@ impl<T: Poolable, A: Allocator> Drop for Vacancy<'_, T, A> {
 /// # Safety
 ///
 /// `head` is the head of a `Local<T, A>`; this holds for the following functions too.
-unsafe fn take<T: Poolable, A: Allocator>(head: NonNull<Head>) -> Result<NonNull<u8>> {
+unsafe fn take<T: Poolable, A: Allocator>(head: NonNull<Head>, place: Place) -> Result<NonNull<u8>> {
     // SAFETY: the caller says so; a core is changed through its cells only.
     let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
-    let vacancy = core.vacancy()?;
+    let vacancy = core.vacancy(place)?;
     let slot = vacancy.slot.cast();
     mem::forget(vacancy);
     Ok(slot)
@@ -946,17 +1002,24 @@ impl<T: Poolable, A: Allocator> Deref for Owner<T, A> {
 impl<T: Poolable, A: Allocator> Drop for Owner<T, A> {
     fn drop(&mut self) {
         let core = self.0;
-        let free = Defer(|| {
-            // SAFETY: handles borrow or share the pool, so none is left.
-            unsafe { core.drop_in_place() };
-            // SAFETY: `new` allocated the core with this layout.
-            unsafe { dealloc(core.as_ptr().cast(), Layout::new::<Local<T, A>>()) };
+        let end = Defer(|| {
+            let free = Defer(|| {
+                // SAFETY: handles borrow or share the pool, so none is left.
+                unsafe { core.drop_in_place() };
+                // SAFETY: `new` allocated the core with this layout.
+                unsafe { dealloc(core.as_ptr().cast(), Layout::new::<Local<T, A>>()) };
+            });
+            if self.destroy_all() {
+                drop(free);
+            } else {
+                // Objects may be pinned: rather leak them with their memory than take it from under them.
+                mem::forget(free);
+            }
         });
-        if self.destroy_all() {
-            drop(free);
-        } else {
-            // Objects may be pinned: rather leak them with their memory than take it from under them.
-            mem::forget(free);
+        #[cfg(feature = "std")]
+        if let Some(tracker) = &self.tracker {
+            tracker.end(self.name.as_ref());
         }
+        drop(end);
     }
 }

@@ -45,6 +45,9 @@ pub(crate) struct Head {
     occupied: UnsafeCell<Bits>,
 }
 
+/// Where in the program somebody asks for a slot.
+pub(crate) type Place = &'static core::panic::Location<'static>;
+
 /// In place of a hot slot where there must be none.
 const NOT_PLAIN: *mut u8 = ptr::dangling_mut();
 
@@ -61,7 +64,7 @@ struct Front<A> {
 #[derive(Debug)]
 struct Operations {
     /// Takes a vacant slot without an object.
-    take: unsafe fn(NonNull<Head>) -> Result<NonNull<u8>>,
+    take: unsafe fn(NonNull<Head>, Place) -> Result<NonNull<u8>>,
     /// Ends the use of an occupied slot: hook, then reset or destructor, then the slot is vacant.
     release: unsafe fn(NonNull<Head>, NonNull<u8>),
     /// Makes an occupied slot vacant whose object is gone.
@@ -267,17 +270,21 @@ pub(crate) unsafe fn is_occupied<T: ?Sized>(value: NonNull<T>) -> bool {
     }
 }
 
-/// Puts what `f` returns into another slot of the pool that a value is in.
+/// Puts what `f` returns into another slot of the pool that a value is in, for somebody at a place in the program.
 ///
 /// # Safety
 ///
 /// `value` is in an occupied slot, made for a `T`.
-pub(crate) unsafe fn allocate_beside<T: Poolable>(value: NonNull<T>, f: impl FnOnce() -> T) -> Result<NonNull<T>> {
+pub(crate) unsafe fn allocate_beside<T: Poolable>(
+    value: NonNull<T>,
+    place: Place,
+    f: impl FnOnce() -> T,
+) -> Result<NonNull<T>> {
     // SAFETY: the caller says so.
     let Location { head, core, .. } = unsafe { Location::of(value) };
     let operations = core.operations;
     // SAFETY: the core's operations are for its own types.
-    let slot = unsafe { (operations.take)(head) }?;
+    let slot = unsafe { (operations.take)(head, place) }?;
     // SAFETY: the slot is occupied and, if this runs, holds no object.
     let vacate = Defer(|| unsafe { (operations.vacate)(head, slot) });
     let mut value = slot.cast::<T>();

@@ -10,6 +10,8 @@ mod dyn_handles;
 mod errors;
 mod growth;
 mod heap;
+#[cfg(feature = "std")]
+mod leaks;
 mod memory;
 mod model;
 mod regressions;

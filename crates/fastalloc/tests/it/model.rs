@@ -117,6 +117,7 @@ struct Setup {
     growth: Growth,
     life: Life,
     alignment: usize,
+    tracks_leaks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,7 +163,10 @@ impl Setup {
             }),
             Life::Eager => InitializationStrategy::eager(initializer),
         };
-        PoolConfig::builder()
+        let config = PoolConfig::builder();
+        #[cfg(feature = "std")]
+        let config = config.track_leaks(self.tracks_leaks);
+        config
             .capacity(self.capacity)
             .max_capacity((self.growth != Growth::Never).then_some(LIMIT))
             .growth_strategy(strategy)
@@ -196,12 +200,9 @@ fn setup(grows: bool) -> impl Strategy<Value = Setup> {
     };
     let life = prop::sample::select(vec![Life::Values, Life::Recycled, Life::Eager]);
     let alignment = prop::sample::select(vec![1, 256, BLOCK, BLOCK]);
-    (1..12_usize, growth, life, alignment).prop_map(|(capacity, growth, life, alignment)| Setup {
-        capacity,
-        growth,
-        life,
-        alignment,
-    })
+    (1..12_usize, growth, life, alignment, prop::bool::weighted(0.25)).prop_map(
+        |(capacity, growth, life, alignment, tracks_leaks)| Setup { capacity, growth, life, alignment, tracks_leaks },
+    )
 }
 
 #[derive(Clone, Debug)]
@@ -563,6 +564,17 @@ impl<T: Subject, A: Allocator, K: Kind + 'static> Machine<T, A, K> {
             assert_eq!(statistics.current_usage, tenants.len());
             assert_eq!(statistics.total_allocations - statistics.total_deallocations, tenants.len() as u64);
             assert!(statistics.peak_usage >= tenants.len() && statistics.bytes_reserved == pool.bytes_reserved());
+        }
+
+        #[cfg(feature = "std")]
+        {
+            let outstanding = pool.outstanding();
+            assert_eq!(outstanding.is_some(), self.setup.tracks_leaks);
+            let mut tracked: Vec<_> = outstanding.iter().flat_map(|out| out.objects()).map(|held| held.index).collect();
+            let mut held: Vec<_> = tenants.iter().map(|tenant| tenant.index).collect();
+            tracked.sort_unstable();
+            held.sort_unstable();
+            assert!(!self.setup.tracks_leaks || tracked == held, "{tracked:?} are tracked, {held:?} are held");
         }
 
         for tenant in &*tenants {

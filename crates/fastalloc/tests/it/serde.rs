@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
+#[cfg(all(feature = "std", feature = "zeroize"))]
+use fastalloc::LeakPolicy;
 use fastalloc::{FixedPool, GrowingPool, GrowthStrategy, PoolConfig, PoolConfigBuilder};
 
 /// What a value is after it was written and read again, in either format.
@@ -27,6 +29,24 @@ fn configurations_are_read_as_they_were_written() {
         let config = builder.growth_strategy(strategy).build().unwrap();
         assert_same(&config, round_trips(&config));
     }
+}
+
+#[test]
+#[cfg(all(feature = "std", feature = "zeroize"))]
+fn each_field_that_is_data_is_written() {
+    for policy in [LeakPolicy::Ignore, LeakPolicy::Warn, LeakPolicy::Panic] {
+        let builder = PoolConfig::<u64>::builder().capacity(3).name("requests").zeroize(true).track_leaks(true);
+        let config = builder.leak_policy(policy).build().unwrap();
+        assert_same(&config, round_trips(&config));
+        let pool = FixedPool::with_config(round_trips(&config).into_iter().next().unwrap()).unwrap();
+        assert!(pool.name() == Some("requests") && pool.outstanding().is_some());
+    }
+    let error = toml::from_str::<PoolConfig<u64>>("capacity = 1\nleak_policy = \"warn\"").unwrap_err().to_string();
+    assert!(error.contains("add .track_leaks(true)"), "{error}");
+    let config: PoolConfig<u64> =
+        PoolConfig::builder().capacity(1).track_leaks(true).leak_policy(LeakPolicy::tell(|_| ())).build().unwrap();
+    let error = serde_json::to_string(&config).unwrap_err().to_string();
+    assert!(error.contains("LeakPolicy::Tell cannot be serialized"), "{error}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod exactness;
 mod executor;
 mod growth;
 mod handles;
+mod leaks;
 mod lifetimes;
 mod recycling;
 #[cfg(feature = "stats")]

@@ -24,9 +24,11 @@ mod vacancy;
 mod waiting;
 
 use alloc::alloc::{alloc, dealloc};
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::mem;
+use core::cell::Cell;
+use core::mem::{self, MaybeUninit};
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::task::Waker;
@@ -43,11 +45,12 @@ use self::thread::Thread;
 pub(crate) use self::vacancy::SharedVacancy;
 pub(crate) use self::waiting::Waiting;
 use super::local::Maker;
-use super::{Defer, Scrub, SharedCounters, is_fat};
+use super::{Defer, Place, Scrub, SharedCounters, is_fat};
 use crate::chunk::{Geometry, Header};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::events;
+use crate::leaks::{Outstanding, Tracker};
 use crate::poolable::{Internal, Poolable, Tenant};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
@@ -140,12 +143,14 @@ struct Operations {
     /// Makes an occupied slot vacant whose object is gone.
     vacate: unsafe fn(NonNull<Head>, NonNull<u8>),
     /// Takes a vacant slot without an object.
-    take: unsafe fn(NonNull<Head>) -> Result<NonNull<u8>>,
+    take: unsafe fn(NonNull<Head>, Place) -> Result<NonNull<u8>>,
     make_counts: unsafe fn(NonNull<Head>, &Header) -> Result<()>,
     /// Frees the core.
     free: unsafe fn(NonNull<Head>),
     /// Prepares a core whose pool is gone for its end. Returns how many slots are occupied.
     orphan: unsafe fn(NonNull<Head>) -> usize,
+    /// Tells whom it may concern what is out of a pool that has ended. Calls user code.
+    tell: unsafe fn(NonNull<Head>),
 }
 
 /// A core, behind its head.
@@ -153,6 +158,9 @@ struct Operations {
 pub(crate) struct Shared<T, D> {
     head: Head,
     depot: D,
+    name: Option<Cow<'static, str>>,
+    /// If there is one, magazines are out of use.
+    tracker: Option<Tracker>,
     /// The depot says for which types threads may share the core.
     marker: core::marker::PhantomData<fn() -> T>,
 }
@@ -387,9 +395,9 @@ impl<'core> Location<'core> {
     }
 
     /// Takes another vacant slot of the same pool, without an object.
-    pub(crate) fn take_another(&self) -> Result<NonNull<u8>> {
+    pub(crate) fn take_another(&self, place: Place) -> Result<NonNull<u8>> {
         // SAFETY: the core's operations are for its own types.
-        unsafe { (self.core.operations.take)(self.head) }
+        unsafe { (self.core.operations.take)(self.head, place) }
     }
 
     /// From now on, a release asks whether the value was pinned.
@@ -430,14 +438,16 @@ pub(crate) unsafe fn let_go(head: NonNull<Head>) {
     if core.pools.fetch_sub(1, AcqRel) > 1 {
         return;
     }
-    let change = if core.orphaned.swap(true, SeqCst) {
-        -1
-    } else {
-        // SAFETY: the core's operations are for its own types.
-        unsafe { (core.operations.orphan)(head) as i64 - UNKNOWN }
-    };
+    let change = Cell::new(-1);
+    // Also if who is told of leaks unwinds.
     // SAFETY: what was counted is gone.
-    unsafe { change_remaining(head, change) };
+    let _end = Defer(|| unsafe { change_remaining(head, change.get()) });
+    if !core.orphaned.swap(true, SeqCst) {
+        // SAFETY: the core's operations are for its own types.
+        change.set(unsafe { (core.operations.orphan)(head) as i64 - UNKNOWN });
+        // SAFETY: as above.
+        unsafe { (core.operations.tell)(head) };
+    }
 }
 
 /// Counts what keeps an orphaned core; frees it if nothing does.
@@ -466,6 +476,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         make_counts: make_counts::<T, D>,
         free: free_core::<T, D>,
         orphan: orphan::<T, D>,
+        tell: tell::<T, D>,
     };
 
     pub(crate) fn depot(&self) -> &D {
@@ -484,17 +495,17 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Takes a vacant slot without an object.
     #[inline]
-    pub(crate) fn vacancy(&self) -> Result<SharedVacancy<'_, T, D>> {
+    pub(crate) fn vacancy(&self, place: Place) -> Result<SharedVacancy<'_, T, D>> {
         match self.head.pop(false) {
             Some(slot) => Ok(self.vacancy_of((slot, false))),
-            None => self.vacancy_slowly(),
+            None => self.vacancy_slowly(place),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn vacancy_slowly(&self) -> Result<SharedVacancy<'_, T, D>> {
-        let mut vacancy = self.vacancy_of(self.head.counters.wanted::<T, _>(self.take(false))?);
+    fn vacancy_slowly(&self, place: Place) -> Result<SharedVacancy<'_, T, D>> {
+        let mut vacancy = self.vacancy_of(self.wanted(self.take(false, place))?);
         vacancy.clear();
         Ok(vacancy)
     }
@@ -506,10 +517,10 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
     #[inline]
-    pub(crate) fn acquire(&self) -> Result<NonNull<T>> {
+    pub(crate) fn acquire(&self, place: Place) -> Result<NonNull<T>> {
         let taken = match self.head.pop(true) {
             Some(slot) => (slot, true),
-            None if self.head.keeps => self.head.counters.wanted::<T, _>(self.take(true))?,
+            None if self.head.keeps => self.wanted(self.take(true, place))?,
             None => return Err(Error::NO_INITIALIZER),
         };
         self.ready(self.vacancy_of(taken))
@@ -528,7 +539,44 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Takes a vacant slot, when the thread's magazine has none: preferably with an object, or without.
     #[cold]
     #[inline(never)]
-    fn take(&self, with_object: bool) -> Result<Taken> {
+    fn take(&self, with_object: bool, place: Place) -> Result<Taken> {
+        let taken = self.take_anywhere(with_object)?;
+        self.track(taken, place)?;
+        Ok(taken)
+    }
+
+    /// Notes where in the program a slot was taken, if the pool tracks leaks. If there is no memory for that, the slot
+    /// is vacant again.
+    fn track(&self, taken: Taken, place: Place) -> Result<()> {
+        let Some(tracker) = &self.tracker else { return Ok(()) };
+        let vacancy = self.vacancy_of(taken);
+        // SAFETY: the slot is occupied.
+        tracker.track(unsafe { index(vacancy.slot.cast::<MaybeUninit<T>>()) }, place)?;
+        mem::forget(vacancy);
+        Ok(())
+    }
+
+    /// What is out of the pool, if it tracks leaks.
+    pub(crate) fn outstanding(&self) -> Option<Outstanding> {
+        self.tracker.as_ref().map(|tracker| tracker.outstanding(self.name.as_ref()))
+    }
+
+    /// What the pool is called.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Counts and tells if somebody wanted slots that were not there.
+    fn wanted<R>(&self, result: Result<R>) -> Result<R> {
+        result.inspect_err(|error| {
+            if *error != Error::Closed {
+                self.head.counters.failed();
+            }
+            events::refused::<T>(self.name(), error);
+        })
+    }
+
+    fn take_anywhere(&self, with_object: bool) -> Result<Taken> {
         // For pools that keep objects, magazines are only good for those.
         let from_magazine = with_object == self.head.keeps;
         let mut patience = self.patience();
@@ -575,7 +623,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     pub(crate) fn new_slots(&self, before: usize) {
         self.fill_if_eager();
         if self.capacity() > before {
-            events::grown::<T>(self.capacity());
+            events::grown::<T>(self.name(), self.capacity());
         }
     }
 
@@ -616,7 +664,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// Counts a call that waited, if it got no slot in time.
     pub(crate) fn in_time<R>(&self, result: Result<R>) -> Result<R> {
         match result {
-            Err(Error::Timeout) => self.head.counters.wanted::<T, _>(result),
+            Err(Error::Timeout) => self.wanted(result),
             _ => result,
         }
     }
@@ -731,6 +779,10 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     unsafe fn give(core: NonNull<Self>, slot: NonNull<u8>, has_object: bool) {
         // SAFETY: the core lives as long as the slot is occupied, and as the transfer goes on.
         let this = unsafe { core.as_ref() };
+        if let Some(tracker) = &this.tracker {
+            // SAFETY: the slot is still occupied.
+            tracker.untrack(unsafe { index(slot.cast::<MaybeUninit<T>>()) });
+        }
         if has_object == this.head.keeps {
             let push = |magazine: &Magazine| magazine.is_open() && magazine.push(slot);
             // SAFETY: the core lives as long as the slot is occupied, which it is until it is pushed.
@@ -908,23 +960,30 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     }
 
     /// Takes vacant slots: all or none. They may hold objects that were kept.
-    pub(crate) fn vacancies(&self, wanted: usize) -> Result<Vec<SharedVacancy<'_, T, D>>> {
+    pub(crate) fn vacancies(&self, wanted: usize, place: Place) -> Result<Vec<SharedVacancy<'_, T, D>>> {
         let (mut slots, mut vacancies) = (Vec::new(), Vec::new());
         let out_of_memory = |_| Error::OutOfMemory { bytes: wanted.saturating_mul(size_of::<Taken>()) };
         vacancies.try_reserve_exact(wanted).map_err(out_of_memory)?;
         slots.try_reserve_exact(wanted).map_err(out_of_memory)?;
         let mut patience = self.patience();
         loop {
-            self.head.counters.wanted::<T, _>(self.may_take())?;
+            self.wanted(self.may_take())?;
             let transfer = self.transfer_out()?;
             if self.depot.take_all(wanted, &mut slots) {
-                vacancies.extend(slots.into_iter().map(|taken| self.vacancy_of(taken)));
+                vacancies.extend(slots.iter().map(|&taken| self.vacancy_of(taken)));
                 self.allocated(wanted, false);
-                return Ok(vacancies);
+                break;
             }
             drop(transfer);
-            self.head.counters.wanted::<T, _>(self.make_room(wanted, &mut patience))?;
+            self.wanted(self.make_room(wanted, &mut patience))?;
         }
+        if let Some(tracker) = &self.tracker {
+            for vacancy in &vacancies {
+                // SAFETY: the slot is occupied.
+                tracker.track(unsafe { index(vacancy.slot.cast::<MaybeUninit<T>>()) }, place)?;
+            }
+        }
+        Ok(vacancies)
     }
 
     /// Makes objects in all vacant slots without one, if the configuration asks for that when slots are new.
@@ -1039,9 +1098,9 @@ unsafe fn vacate_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, slot: NonNu
 }
 
 /// [`Operations::take`].
-unsafe fn take_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>) -> Result<NonNull<u8>> {
+unsafe fn take_slot<T: Poolable, D: Depot<T>>(head: NonNull<Head>, place: Place) -> Result<NonNull<u8>> {
     // SAFETY: the caller says so.
-    let vacancy = unsafe { typed::<T, D>(head) }.vacancy()?;
+    let vacancy = unsafe { typed::<T, D>(head) }.vacancy(place)?;
     Ok(mem::ManuallyDrop::new(vacancy).slot.cast())
 }
 
@@ -1055,6 +1114,15 @@ unsafe fn make_counts<T: Poolable, D: Depot<T>>(head: NonNull<Head>, header: &He
 unsafe fn orphan<T: Poolable, D: Depot<T>>(head: NonNull<Head>) -> usize {
     // SAFETY: the caller says so.
     unsafe { typed::<T, D>(head) }.orphan()
+}
+
+/// [`Operations::tell`].
+unsafe fn tell<T: Poolable, D: Depot<T>>(head: NonNull<Head>) {
+    // SAFETY: the caller says so.
+    let core = unsafe { typed::<T, D>(head) };
+    if let Some(tracker) = &core.tracker {
+        tracker.end(core.name.as_ref());
+    }
 }
 
 /// [`Operations::free`].
@@ -1077,7 +1145,7 @@ unsafe impl<T: Poolable + Send, D: Depot<T>> Send for SharedOwner<T, D> {}
 unsafe impl<T: Poolable + Send, D: Depot<T>> Sync for SharedOwner<T, D> {}
 
 impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
-    pub(crate) fn create(config: PoolConfig<T>) -> Result<Self> {
+    pub(crate) fn create(mut config: PoolConfig<T>) -> Result<Self> {
         let layout = Layout::new::<Shared<T, D>>();
         // SAFETY: a core is not zero-sized.
         let memory = unsafe { alloc(layout) };
@@ -1088,13 +1156,14 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
         let free = Defer(move || unsafe { dealloc(memory, layout) });
         let (alignment, pre_initialize, scrub) = (config.alignment, config.pre_initialize, config.scrub);
         let share_max = config.thread_cache.map_or(BATCH, |slots| (slots.saturating_sub(1) / 2).min(BATCH));
+        let (name, tracker) = (config.name.take(), config.leak_policy.take().map(Tracker::new::<T>));
         let depot = D::create(config, core.cast())?;
         let keeps = depot.maker().is_some();
         let head = Head {
-            plain: AtomicBool::new(!keeps && !scrub.is_on()),
+            plain: AtomicBool::new(!keeps && !scrub.is_on() && tracker.is_none()),
             keeps,
             scrub,
-            direct: AtomicUsize::new(0),
+            direct: AtomicUsize::new(usize::from(tracker.is_some())),
             magazines: Magazines::default(),
             share_max,
             operations: const { &Shared::<T, D>::OPERATIONS },
@@ -1109,7 +1178,7 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
         };
         mem::forget(free);
         // SAFETY: the memory is new and fits a core.
-        unsafe { core.write(Shared { head, depot, marker: core::marker::PhantomData }) };
+        unsafe { core.write(Shared { head, depot, name, tracker, marker: core::marker::PhantomData }) };
         let owner = Self(core);
         if pre_initialize || owner.depot.maker().is_some_and(|maker| maker.eager) {
             owner.fill();
@@ -1159,7 +1228,8 @@ mod tests {
         let kept = || core.head.magazines.iter().map(Magazine::len).sum::<usize>();
         let mut most = 0;
         for _ in 0..3 {
-            let vacancies = Vec::from_iter((0..1_000).map(|_| core.vacancy().unwrap()));
+            let place = core::panic::Location::caller();
+            let vacancies = Vec::from_iter((0..1_000).map(|_| core.vacancy(place).unwrap()));
             for vacancy in vacancies {
                 most = most.max(kept());
                 drop(vacancy);

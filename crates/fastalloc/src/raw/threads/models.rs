@@ -17,6 +17,7 @@ use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
 use core::mem;
 use core::ops::Deref;
+use core::panic::Location;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicUsize as Count;
 use core::task::{Context, Poll, Waker};
@@ -231,7 +232,7 @@ impl<D: Kind> Model<D> {
     }
 
     fn allocate(&self) -> Result<Handle> {
-        let value = self.vacancy()?.fill(Object::default());
+        let value = self.vacancy(Location::caller())?.fill(Object::default());
         // SAFETY: the slot was just taken.
         Ok(unsafe { Handle::from_raw(value) })
     }
@@ -242,7 +243,7 @@ impl<D: Kind> Model<D> {
 
     /// Takes an object of a pool that recycles.
     fn acquire_object(&self) -> Result<Handle> {
-        let value = self.acquire()?;
+        let value = self.acquire(Location::caller())?;
         // SAFETY: the slot was just taken.
         Ok(unsafe { Handle::from_raw(value) })
     }
@@ -261,7 +262,7 @@ impl<D: Kind> Model<D> {
     fn join(&self) -> Place<D> {
         // SAFETY: models keep the pool longer than those who wait.
         let core = unsafe { &*ptr::from_ref::<Shared<Object, D>>(self) };
-        let place = match core.take_or_wait(false) {
+        let place = match core.take_or_wait(false, Location::caller()) {
             Ok(Ok(vacancy)) => Err(Ok(vacancy)),
             Ok(Err(waiting)) => Ok(waiting),
             Err(error) => Err(Err(error)),
@@ -674,7 +675,7 @@ fn a_batch_is_found<D: Kind>() {
         });
         let thief = spawn(None, {
             let model = model.clone();
-            move || assert_eq!(model.vacancies(2).unwrap().len(), 2)
+            move || assert_eq!(model.vacancies(2, Location::caller()).unwrap().len(), 2)
         });
         join_all([owner, thief]);
         drop(held);

@@ -1,0 +1,252 @@
+//! Who holds what: for pools that track leaks, where, when and by which thread each object was allocated.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::panic::Location;
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::events;
+
+/// The objects that are out of a pool, the one that has been so for the longest time first.
+///
+/// From [`Pool::outstanding`](crate::Pool::outstanding) or [`SharedPool::outstanding`](crate::SharedPool::outstanding).
+/// Shown by `{}`, it is a report: a line for each place in the program.
+///
+/// # Examples
+///
+/// ```
+/// use fastalloc::{FixedPool, PoolConfig};
+///
+/// let config = PoolConfig::builder().capacity(10).name("numbers").track_leaks(true);
+/// let pool = FixedPool::with_config(config.build()?)?;
+/// let numbers = pool.allocate_batch([1, 2, 3])?;
+/// let word = pool.allocate(4)?;
+///
+/// let outstanding = pool.outstanding().expect("the pool tracks leaks");
+/// assert_eq!((outstanding.objects().len(), outstanding.by_place().len()), (4, 2));
+/// assert_eq!(outstanding.by_place()[0].place.line(), 6);
+/// println!("{outstanding}");
+/// # Ok::<(), fastalloc::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Outstanding {
+    name: Option<Cow<'static, str>>,
+    type_name: &'static str,
+    objects: Vec<HeldObject>,
+}
+
+/// An object that is out of its pool.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HeldObject {
+    /// Index of its slot.
+    pub index: usize,
+    /// Where it was allocated.
+    pub place: &'static Location<'static>,
+    /// By which thread.
+    pub thread: Thread,
+    /// How long ago.
+    pub age: Duration,
+}
+
+/// A place in the program that allocated objects which are out of their pool.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HeldPlace {
+    /// Where they were allocated.
+    pub place: &'static Location<'static>,
+    /// How many there are.
+    pub objects: usize,
+    /// For how long the first of them has been out.
+    pub age: Duration,
+    /// Which thread allocated that.
+    pub thread: Thread,
+}
+
+impl Outstanding {
+    /// What the pool is called in its configuration.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The type of the objects, as [`core::any::type_name`] has it.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    /// The objects, the oldest first.
+    #[must_use]
+    pub fn objects(&self) -> &[HeldObject] {
+        &self.objects
+    }
+
+    /// Whether nothing is out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// The places in the program that allocated them, that of the oldest object first.
+    #[must_use]
+    pub fn by_place(&self) -> Vec<HeldPlace> {
+        let mut places = Vec::<HeldPlace>::new();
+        for HeldObject { place, age, thread, .. } in &self.objects {
+            // There may be many objects, but hardly many places.
+            match places.iter_mut().find(|known| known.place == *place) {
+                Some(known) => known.objects += 1,
+                None => places.push(HeldPlace { place, objects: 1, age: *age, thread: thread.clone() }),
+            }
+        }
+        places
+    }
+
+    /// Only the objects that had been out for longer than this.
+    #[must_use]
+    pub fn held_longer_than(mut self, age: Duration) -> Self {
+        self.objects.retain(|object| object.age > age);
+        self
+    }
+}
+
+impl fmt::Display for Outstanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, type_name, objects } = self;
+        write!(f, "{} {} of type {type_name}", objects.len(), if objects.len() == 1 { "object" } else { "objects" })?;
+        if let Some(name) = name {
+            write!(f, " of the pool `{name}`")?;
+        }
+        for HeldPlace { place, objects, age, thread } in self.by_place() {
+            let thread = thread.name().unwrap_or("?");
+            let first = if objects == 1 { "" } else { "the first one " };
+            write!(f, "\n  {objects} from {place}, {first}{age:.1?} ago by the thread `{thread}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// What happens if a pool that tracks leaks ends while objects are out.
+///
+/// For pools that threads share this is when the last of the pool's clones is dropped. All others keep their handles
+/// from outliving them, so there it tells of handles that were forgotten or leaked.
+///
+/// With the feature `serde`, `"ignore"`, `"warn"` and `"panic"`; a function cannot be serialized.
+#[derive(Default)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum LeakPolicy {
+    /// Nothing; the objects can still be asked for as long as there is the pool.
+    Ignore,
+    /// The report is written to standard error.
+    #[default]
+    Warn,
+    /// A panic, for tests; or a warning if the thread panics already.
+    Panic,
+    /// A function gets the report.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    Tell {
+        /// Called once, in the destructor of the pool.
+        listener: Box<dyn Fn(&Outstanding) + Send + Sync>,
+    },
+}
+
+impl LeakPolicy {
+    /// [`Tell`](Self::Tell) with this function.
+    pub fn tell(listener: impl Fn(&Outstanding) + Send + Sync + 'static) -> Self {
+        Self::Tell { listener: Box::new(listener) }
+    }
+}
+
+impl fmt::Debug for LeakPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ignore => "Ignore",
+            Self::Warn => "Warn",
+            Self::Panic => "Panic",
+            Self::Tell { .. } => "Tell { .. }",
+        })
+    }
+}
+
+/// Remembers for each slot of a pool who got it.
+pub(crate) struct Tracker {
+    policy: LeakPolicy,
+    type_name: &'static str,
+    /// By index; `None` for slots that nobody has.
+    holders: Mutex<Vec<Option<Holder>>>,
+}
+
+struct Holder {
+    place: &'static Location<'static>,
+    thread: Thread,
+    since: Instant,
+}
+
+impl Tracker {
+    pub(crate) fn new<T>(policy: LeakPolicy) -> Self {
+        Self { policy, type_name: core::any::type_name::<T>(), holders: Mutex::default() }
+    }
+
+    fn holders(&self) -> MutexGuard<'_, Vec<Option<Holder>>> {
+        // Nothing unwinds while it is locked.
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody got a slot.
+    pub(crate) fn track(&self, index: usize, place: &'static Location<'static>) -> Result<()> {
+        let holder = Holder { place, thread: thread::current(), since: Instant::now() };
+        let mut holders = self.holders();
+        if index >= holders.len() {
+            let missing = index + 1 - holders.len();
+            let bytes = (index + 1).saturating_mul(size_of::<Option<Holder>>());
+            holders.try_reserve(missing).map_err(|_| Error::OutOfMemory { bytes })?;
+            holders.resize_with(index + 1, || None);
+        }
+        holders[index] = Some(holder);
+        Ok(())
+    }
+
+    /// Nobody has a slot any more.
+    pub(crate) fn untrack(&self, index: usize) {
+        if let Some(holder) = self.holders().get_mut(index) {
+            *holder = None;
+        }
+    }
+
+    /// What is out of the pool, which is called so.
+    pub(crate) fn outstanding(&self, name: Option<&Cow<'static, str>>) -> Outstanding {
+        let now = Instant::now();
+        let mut objects = Vec::new();
+        for (index, holder) in self.holders().iter().enumerate() {
+            if let Some(Holder { place, thread, since }) = holder {
+                let age = now.saturating_duration_since(*since);
+                objects.push(HeldObject { index, place, thread: thread.clone(), age });
+            }
+        }
+        objects.sort_by_key(|object| core::cmp::Reverse(object.age));
+        Outstanding { name: name.cloned(), type_name: self.type_name, objects }
+    }
+
+    /// Does what is to be done when the pool ends. May call user code.
+    pub(crate) fn end(&self, name: Option<&Cow<'static, str>>) {
+        let outstanding = self.outstanding(name);
+        if outstanding.is_empty() || matches!(self.policy, LeakPolicy::Ignore) {
+            return;
+        }
+        events::leaked(&outstanding);
+        match &self.policy {
+            LeakPolicy::Tell { listener } => listener(&outstanding),
+            LeakPolicy::Panic if !thread::panicking() => {
+                panic!("a pool ended while objects were out of it: {outstanding}")
+            }
+            _ => std::eprintln!("fastalloc: a pool ended while objects were out of it: {outstanding}"),
+        }
+    }
+}
