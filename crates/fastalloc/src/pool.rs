@@ -640,10 +640,34 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
         self.core.statistics()
     }
 
+    /// Tells the recorder of the crate `metrics` that the program has installed what the pool has done, and how full
+    /// it is: gauges and counters with the names of [`StatisticsReporter::prometheus`], and a label `pool` with the
+    /// [name](crate::PoolConfigBuilder::name) of the pool, or the type of its objects.
+    ///
+    /// To be called at regular intervals, or whenever somebody is about to read them. Counters go up by what has
+    /// happened since the last call; a [reset](Self::reset_statistics) makes such a call.
+    ///
+    /// [`StatisticsReporter::prometheus`]: crate::StatisticsReporter::prometheus
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fastalloc::{FixedPool, PoolConfig};
+    ///
+    /// let pool = FixedPool::with_config(PoolConfig::builder().capacity(10).name("requests").build()?)?;
+    /// let _request = pool.allocate("GET /")?;
+    /// pool.publish_metrics(); // fastalloc_occupied_slots{pool="requests"} is 1 now
+    /// # Ok::<(), fastalloc::Error>(())
+    /// ```
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        self.core.publish_metrics();
+    }
+
     /// Sets all counts of what has happened to 0, and the peak to the slots that are occupied.
     #[cfg(feature = "stats")]
     pub fn reset_statistics(&self) {
-        self.core.counters().reset();
+        self.core.reset_statistics();
     }
 }
 

@@ -613,6 +613,19 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
         self.core.statistics()
     }
 
+    /// Tells the recorder of the crate `metrics` that the program has installed what the pool has done, and how full
+    /// it is: gauges and counters with the names of [`StatisticsReporter::prometheus`], and a label `pool` with the
+    /// [name](crate::PoolConfigBuilder::name) of the pool, or the type of its objects.
+    ///
+    /// To be called at regular intervals, or whenever somebody is about to read them. Counters go up by what has
+    /// happened since the last call, also if there was a [reset](Self::reset_statistics) in between.
+    ///
+    /// [`StatisticsReporter::prometheus`]: crate::StatisticsReporter::prometheus
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        self.core.publish_metrics();
+    }
+
     /// Sets all counts of what has happened to 0, and the peak to the slots that are occupied.
     #[cfg(feature = "stats")]
     pub fn reset_statistics(&self) {

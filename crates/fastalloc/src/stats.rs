@@ -277,6 +277,27 @@ const METRICS: [Metric; 10] = [
     },
 ];
 
+/// Tells the recorder that the program has installed what a pool has done between two readings.
+#[cfg(feature = "metrics")]
+pub(crate) fn publish(pool: &str, before: &PoolStatistics, now: &PoolStatistics) {
+    for Metric { name, kind, help, value, .. } in &METRICS {
+        let label = [("pool", String::from(pool))];
+        // No pool has capacity 0: it is the first time.
+        let is_new = before.capacity == 0;
+        if *kind == "counter" {
+            if is_new {
+                metrics::describe_counter!(*name, *help);
+            }
+            metrics::counter!(*name, &label).increment((value(now) - value(before)) as u64);
+        } else {
+            if is_new {
+                metrics::describe_gauge!(*name, *help);
+            }
+            metrics::gauge!(*name, &label).set(value(now));
+        }
+    }
+}
+
 impl StatisticsReporter {
     /// Makes a report of no pool.
     #[must_use]

@@ -170,19 +170,45 @@ impl SharedCounters {
         self.counts.since.with(|since| {
             since.usage_sum += total.current_usage as u64;
             since.usage_count += 1;
+            // Somebody else may have reset the counts since `now`.
+            let since_reset = |count: fn(&PoolStatistics) -> u64| count(&total).saturating_sub(count(&since.start));
+            let total_allocations = since_reset(|counts| counts.total_allocations);
             PoolStatistics {
                 peak_usage: total.peak_usage.max(total.current_usage),
-                total_allocations: total.total_allocations - since.start.total_allocations,
-                total_deallocations: (total.total_allocations - since.start.total_allocations
-                    + since.start.current_usage as u64)
+                total_allocations,
+                total_deallocations: (total_allocations + since.start.current_usage as u64)
                     .saturating_sub(total.current_usage as u64),
-                failed_allocations: total.failed_allocations - since.start.failed_allocations,
-                recycled: total.recycled - since.start.recycled,
-                growth_events: total.growth_events - since.start.growth_events,
+                failed_allocations: since_reset(|counts| counts.failed_allocations),
+                recycled: since_reset(|counts| counts.recycled),
+                growth_events: since_reset(|counts| counts.growth_events),
                 average_usage: since.usage_sum as f64 / since.usage_count as f64,
                 ..total
             }
         })
+    }
+
+    /// The same with counts of all that has happened since the pool was made, in spite of resets, at least those of
+    /// `before`. `now` is as above.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn since_creation(
+        &self,
+        statistics: PoolStatistics,
+        now: PoolStatistics,
+        before: &PoolStatistics,
+    ) -> PoolStatistics {
+        let total = self.counts.add_to(now);
+        PoolStatistics {
+            total_allocations: total.total_allocations,
+            // Somewhat old if other threads are using the pool.
+            total_deallocations: total
+                .total_allocations
+                .saturating_sub(total.current_usage as u64)
+                .max(before.total_deallocations),
+            failed_allocations: total.failed_allocations,
+            recycled: total.recycled,
+            growth_events: total.growth_events,
+            ..statistics
+        }
     }
 
     /// Forgets what has happened, but for the slots that are occupied.

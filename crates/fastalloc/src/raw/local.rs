@@ -5,6 +5,8 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::any::TypeId;
+#[cfg(feature = "metrics")]
+use core::any::type_name;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::{self, MaybeUninit, needs_drop};
 use core::ops::Deref;
@@ -22,6 +24,10 @@ use crate::events;
 #[cfg(feature = "std")]
 use crate::leaks::{Outstanding, Tracker};
 use crate::poolable::Poolable;
+#[cfg(feature = "stats")]
+use crate::stats::PoolStatistics;
+#[cfg(feature = "metrics")]
+use crate::stats::publish;
 
 /// A pool without its shell. It stays at one place, because chunks point to it.
 ///
@@ -40,6 +46,9 @@ pub(crate) struct Local<T, A> {
     name: Option<Cow<'static, str>>,
     #[cfg(feature = "std")]
     tracker: Option<Tracker>,
+    /// The statistics that were published last.
+    #[cfg(feature = "metrics")]
+    published: Cell<PoolStatistics>,
     /// Occupied slots whose object was pinned: it must neither be moved nor handed out again.
     pinned: UnsafeCell<Bits>,
     /// For pools that keep objects.
@@ -145,6 +154,8 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             name: config.name,
             #[cfg(feature = "std")]
             tracker,
+            #[cfg(feature = "metrics")]
+            published: Cell::default(),
             pinned: UnsafeCell::default(),
             recycler,
         })?;
@@ -178,8 +189,25 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     #[cfg(feature = "stats")]
-    pub(crate) fn statistics(&self) -> crate::stats::PoolStatistics {
+    pub(crate) fn statistics(&self) -> PoolStatistics {
         self.counters().statistics(self.capacity(), self.bytes())
+    }
+
+    #[cfg(feature = "stats")]
+    pub(crate) fn reset_statistics(&self) {
+        #[cfg(feature = "metrics")]
+        {
+            self.publish_metrics();
+            self.published.set(PoolStatistics { capacity: self.capacity(), ..PoolStatistics::default() });
+        }
+        self.counters().reset();
+    }
+
+    /// Calls user code: what records metrics.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn publish_metrics(&self) {
+        let now = self.statistics();
+        publish(self.name().unwrap_or(type_name::<T>()), &self.published.replace(now), &now);
     }
 
     pub(crate) fn counters(&self) -> &Counters {

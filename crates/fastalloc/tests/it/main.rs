@@ -13,6 +13,8 @@ mod heap;
 #[cfg(feature = "std")]
 mod leaks;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod model;
 mod regressions;
 #[cfg(feature = "serde")]

@@ -9,6 +9,8 @@ mod growth;
 mod handles;
 mod leaks;
 mod lifetimes;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod recycling;
 #[cfg(feature = "stats")]
 mod statistics;

@@ -14,6 +14,22 @@ on_every_shared_pool! {
     timeouts_and_served_waiters_are_counted
     peak_is_exact_without_caches
     reset_forgets_what_has_happened
+    statistics_survive_resets_by_others
+}
+
+fn statistics_survive_resets_by_others<K: Sharing>() {
+    let pool = pool::<u64, K>(100);
+    let times = rounds(3_000, 30);
+    together(3, |number| {
+        for _ in 0..times {
+            drop(pool.allocate(1).unwrap());
+            if number == 0 {
+                pool.reset_statistics();
+            } else {
+                assert!(pool.statistics().total_allocations <= 3 * times as u64);
+            }
+        }
+    });
 }
 
 fn counts_of_all_threads_are_exact<K: Sharing>() {

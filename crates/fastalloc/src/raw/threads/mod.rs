@@ -27,6 +27,8 @@ use alloc::alloc::{alloc, dealloc};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::alloc::Layout;
+#[cfg(feature = "metrics")]
+use core::any::type_name;
 use core::cell::Cell;
 use core::mem::{self, MaybeUninit};
 use core::ops::Deref;
@@ -52,6 +54,12 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::leaks::{Outstanding, Tracker};
 use crate::poolable::{Internal, Poolable, Tenant};
+#[cfg(feature = "stats")]
+use crate::stats::PoolStatistics;
+#[cfg(feature = "metrics")]
+use crate::stats::publish;
+#[cfg(feature = "metrics")]
+use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use crate::sync::interleave;
@@ -161,6 +169,9 @@ pub(crate) struct Shared<T, D> {
     name: Option<Cow<'static, str>>,
     /// If there is one, magazines are out of use.
     tracker: Option<Tracker>,
+    /// The statistics that were published last.
+    #[cfg(feature = "metrics")]
+    published: Mutex<PoolStatistics>,
     /// The depot says for which types threads may share the core.
     marker: core::marker::PhantomData<fn() -> T>,
 }
@@ -637,12 +648,12 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// What has happened since the pool was made, besides what the head counts.
     #[cfg(feature = "stats")]
-    fn totals(&self) -> crate::stats::PoolStatistics {
+    fn totals(&self) -> PoolStatistics {
         let allocations = self.head.magazines.iter().map(|magazine| magazine.allocations.load(Relaxed)).sum();
-        crate::stats::PoolStatistics {
+        PoolStatistics {
             capacity: self.capacity(),
             bytes_reserved: self.depot.bytes(),
-            current_usage: self.capacity() - self.available(),
+            current_usage: self.capacity().saturating_sub(self.available()),
             total_allocations: allocations,
             // Magazines of pools that keep objects have no slots without one.
             recycled: if self.head.keeps { allocations } else { 0 },
@@ -652,13 +663,23 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     }
 
     #[cfg(feature = "stats")]
-    pub(crate) fn statistics(&self) -> crate::stats::PoolStatistics {
+    pub(crate) fn statistics(&self) -> PoolStatistics {
         self.head.counters.statistics(self.totals())
     }
 
     #[cfg(feature = "stats")]
     pub(crate) fn reset_statistics(&self) {
         self.head.counters.reset(self.totals());
+    }
+
+    /// Calls user code: what records metrics.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn publish_metrics(&self) {
+        let (before, now) = self.published.with(|published| {
+            let now = self.head.counters.since_creation(self.statistics(), self.totals(), published);
+            (mem::replace(published, now), now)
+        });
+        publish(self.name().unwrap_or(type_name::<T>()), &before, &now);
     }
 
     /// Counts a call that waited, if it got no slot in time.
@@ -1178,7 +1199,17 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
         };
         mem::forget(free);
         // SAFETY: the memory is new and fits a core.
-        unsafe { core.write(Shared { head, depot, name, tracker, marker: core::marker::PhantomData }) };
+        unsafe {
+            core.write(Shared {
+                head,
+                depot,
+                name,
+                tracker,
+                #[cfg(feature = "metrics")]
+                published: Mutex::default(),
+                marker: core::marker::PhantomData,
+            })
+        };
         let owner = Self(core);
         if pre_initialize || owner.depot.maker().is_some_and(|maker| maker.eager) {
             owner.fill();
