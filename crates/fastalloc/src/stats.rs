@@ -30,8 +30,8 @@ pub struct PoolStatistics {
     pub bytes_reserved: usize,
     /// Slots that are occupied.
     pub current_usage: usize,
-    /// The most slots that were occupied at once. In pools that threads share, vacant slots that a thread keeps for
-    /// itself count as occupied here, so that this may be too high, but never too low.
+    /// The most slots that were occupied at once. Where several threads share a pool, vacant slots that they keep for
+    /// themselves count as occupied here, so that this may be too high, but never too low.
     pub peak_usage: usize,
     /// Slots that were taken, also by calls that could not put a value there because user code panicked.
     pub total_allocations: u64,

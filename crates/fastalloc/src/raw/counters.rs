@@ -144,16 +144,23 @@ pub(crate) struct SharedCounters {
 
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 impl SharedCounters {
-    /// Slots were taken that no magazine had, one for an object that was kept, and then so many were neither
-    /// vacant in the depot nor on their way there.
-    pub(crate) fn allocated(&self, slots: usize, recycled: bool, in_use: usize) {
+    /// Slots were taken that no magazine had, one for an object that was kept.
+    pub(crate) fn allocated(&self, slots: usize, recycled: bool) {
         #[cfg(feature = "stats")]
         {
             self.counts.allocations.fetch_add(slots as u64, shared::Relaxed);
             self.counts.recycled.fetch_add(u64::from(recycled), shared::Relaxed);
+        }
+        let _ = (slots, recycled);
+    }
+
+    /// So many slots may have been occupied at once.
+    #[cfg(feature = "stats")]
+    pub(crate) fn note_peak(&self, in_use: usize) {
+        // Usually it is no news, and then nothing is written.
+        if in_use > self.counts.peak.load(shared::Relaxed) {
             self.counts.peak.fetch_max(in_use, shared::Relaxed);
         }
-        let _ = (slots, recycled, in_use);
     }
 
     /// Somebody wanted slots that were not there.

@@ -13,6 +13,7 @@ on_every_shared_pool! {
     recycled_objects_are_counted
     timeouts_and_served_waiters_are_counted
     peak_is_exact_without_caches
+    peak_of_a_single_thread_is_exact
     reset_forgets_what_has_happened
     statistics_survive_resets_by_others
 }
@@ -118,6 +119,44 @@ fn peak_is_exact_without_caches<K: Sharing>() {
     let _held = pool.allocate(1).unwrap();
     assert_eq!((pool.statistics().peak_usage, pool.statistics().current_usage), (700, 1));
     assert_eq!(pool.statistics().average_usage(), 1.0);
+}
+
+fn peak_of_a_single_thread_is_exact<K: Sharing>() {
+    for (seed, capacity) in [3, 30, 300, 3_000, 3_000].into_iter().enumerate() {
+        for keeps_objects in [false, true] {
+            let config = config::<u64>(capacity);
+            let config = if keeps_objects { config.reset_fn(|| 0, |_| ()) } else { config };
+            let pool: SharedPool<u64, K> = build(config);
+            let (mut random, mut handles, mut peak) = (Random::new(seed), Vec::new(), 0);
+            let mut wanted = 0;
+            for _ in 0..rounds(20_000, 200) {
+                // Up and down, now a little and now a lot.
+                if random.once_in(50) {
+                    let most = if random.once_in(3) { capacity } else { capacity / 4 + 1 };
+                    wanted = random.below(most);
+                }
+                if handles.len() > wanted || (random.once_in(3) && !handles.is_empty()) {
+                    drop(handles.swap_remove(random.below(handles.len())));
+                } else if random.once_in(9) {
+                    handles.extend(pool.allocate_batch([1, 2, 3]).unwrap_or_default());
+                } else {
+                    let handle = if keeps_objects && random.once_in(2) { pool.acquire() } else { pool.allocate(1) };
+                    handles.extend(handle);
+                }
+                peak = peak.max(handles.len());
+                if random.once_in(300) {
+                    pool.flush_thread();
+                }
+                if random.once_in(500) {
+                    pool.reset_statistics();
+                    peak = handles.len();
+                }
+                if random.once_in(20) {
+                    assert_eq!(pool.statistics().peak_usage, peak, "capacity {capacity}, {} in use", handles.len());
+                }
+            }
+        }
+    }
 }
 
 fn reset_forgets_what_has_happened<K: Sharing>() {

@@ -46,6 +46,9 @@ pub(super) struct Magazine {
     /// How many slots the owner has taken.
     #[cfg(feature = "stats")]
     pub(super) allocations: crate::sync::atomic::AtomicU64,
+    /// The fewest slots that were here, the hot one not counted, since some were exchanged.
+    #[cfg(feature = "stats")]
+    low: AtomicUsize,
     rounds: Rounds,
 }
 
@@ -68,6 +71,8 @@ impl Magazine {
             owner,
             #[cfg(feature = "stats")]
             allocations: Default::default(),
+            #[cfg(feature = "stats")]
+            low: AtomicUsize::default(),
             rounds: Rounds::default(),
         }
     }
@@ -95,6 +100,10 @@ impl Magazine {
     fn pop_round(&self) -> Option<NonNull<u8>> {
         let last = self.len.load(Relaxed).checked_sub(1)?;
         self.len.store(last, Relaxed);
+        #[cfg(feature = "stats")]
+        if last < self.low.load(Relaxed) {
+            self.low.store(last, Relaxed);
+        }
         if let Some(next) = self.rounds.0.get(last.wrapping_sub(AHEAD)) {
             prefetch_to_write(next.load(Relaxed));
         }
@@ -129,15 +138,17 @@ impl Magazine {
         self.limit.load(Relaxed) > 0
     }
 
-    /// Adds slots, the first ones on top, and sets the limit. Takes out what is beyond it.
+    /// Adds slots to an empty magazine, the first ones on top, and sets the limit. Takes out what is beyond it.
     pub(super) fn refill(&self, slots: &[NonNull<u8>], limit: usize) -> Batch {
         self.limit.store(limit.min(ROUNDS), Relaxed);
         let mut rejected = Batch::default();
         for &slot in slots.iter().rev() {
-            if !self.push(slot) {
+            // Who takes the hot one does not note how few are left: there is none.
+            if !self.push_round(slot.as_ptr()) {
                 rejected.push(slot);
             }
         }
+        self.reset_low();
         rejected
     }
 
@@ -152,6 +163,7 @@ impl Magazine {
         if limit == 0 || !self.push(slot) {
             spilled.push(slot);
         }
+        self.reset_low();
         spilled
     }
 
@@ -163,7 +175,34 @@ impl Magazine {
             batch.push(slot);
         }
         self.limit.store(0, Relaxed);
+        self.reset_low();
         batch
+    }
+
+    /// Leaves the hot slot vacant, so that `low` will be exact. Takes out what there is no room for.
+    #[cfg(feature = "stats")]
+    pub(super) fn cool(&self) -> Batch {
+        let mut rejected = Batch::default();
+        if let Some(hot) = NonNull::new(self.hot.load(Relaxed)) {
+            self.hot.store(ptr::null_mut(), Relaxed);
+            if !self.push_round(hot.as_ptr()) {
+                rejected.push(hot);
+            }
+        }
+        self.reset_low();
+        rejected
+    }
+
+    /// Forgets how few slots were here.
+    pub(super) fn reset_low(&self) {
+        #[cfg(feature = "stats")]
+        self.low.store(self.len.load(Relaxed), Relaxed);
+    }
+
+    /// How few slots were here since that was forgotten: one less, perhaps, than there were if there was a hot one.
+    #[cfg(feature = "stats")]
+    pub(super) fn low(&self) -> usize {
+        self.low.load(Relaxed)
     }
 
     /// Number of slots; somewhat old if another thread is using the magazine.

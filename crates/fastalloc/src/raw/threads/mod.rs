@@ -640,9 +640,32 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Counts slots that the caller gets, besides those from its magazine; one perhaps with an object.
     fn allocated(&self, slots: usize, recycled: bool) {
-        if cfg!(feature = "stats") {
-            let in_use = self.capacity().saturating_sub(self.outside_magazines());
-            self.head.counters.allocated(slots, recycled, in_use);
+        self.head.counters.allocated(slots, recycled);
+        self.note_peak();
+    }
+
+    /// To be called before slots leave a magazine for the depot, and after they have left the depot: notes how many
+    /// may have been occupied at once since the last time.
+    fn note_peak(&self) {
+        #[cfg(feature = "stats")]
+        {
+            // What other threads keep now says nothing about how much it was when a thread kept least.
+            let is_alone = self.head.magazines.count() == 1;
+            let kept: usize = self.head.magazines.iter().take(usize::from(is_alone)).map(Magazine::low).sum();
+            self.head.counters.note_peak(self.capacity().saturating_sub(self.outside_magazines() + kept));
+        }
+    }
+
+    /// To be called before slots leave the depot past the thread's magazine.
+    fn note_peak_so_far(&self) {
+        #[cfg(feature = "stats")]
+        {
+            self.note_peak();
+            let transfer = self.head.transfer();
+            let rejected = self.section(Magazine::cool).unwrap_or_default();
+            let wakers = self.give_to_depot(rejected.slots(), self.head.keeps);
+            drop(transfer);
+            wake(&mut wakers.into_iter());
         }
     }
 
@@ -664,11 +687,14 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     #[cfg(feature = "stats")]
     pub(crate) fn statistics(&self) -> PoolStatistics {
+        self.note_peak();
         self.head.counters.statistics(self.totals())
     }
 
     #[cfg(feature = "stats")]
     pub(crate) fn reset_statistics(&self) {
+        self.note_peak_so_far();
+        self.head.magazines.iter().for_each(Magazine::reset_low);
         self.head.counters.reset(self.totals());
     }
 
@@ -723,6 +749,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         if !self.head.keeps {
             return Ok(None);
         }
+        self.note_peak_so_far();
         let _transfer = self.transfer_out()?;
         Ok(self.depot.take_one(with_object))
     }
@@ -832,6 +859,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     }
 
     fn give_in_transfer(&self, slot: NonNull<u8>, has_object: bool) -> Vec<Waker> {
+        self.note_peak();
         if has_object != self.head.keeps {
             return self.give_to_depot(&[slot], has_object);
         }
@@ -911,6 +939,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// again until they are back in use. Without `WAITS`, leaves those out whose threads are stopped while they use
     /// them, and returns `false`: such a thread finishes what it was doing, if ever.
     fn flush_all(&self, patience: &mut Patience<'_>) -> bool {
+        self.note_peak();
         self.flush_exchange();
         self.head.magazines.iter().for_each(|magazine| magazine.owner.forget(self.head.key()));
         // Also if none remembered it any more: who made it forget may not have come to his fence yet.
@@ -947,6 +976,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
 
     /// Brings the slots in the current thread's magazine to the depot.
     pub(crate) fn flush_thread(&self) {
+        self.note_peak();
         let wakers = {
             let _transfer = self.head.transfer();
             while let Some(batch) = self.section(Magazine::drain) {
@@ -989,6 +1019,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let mut patience = self.patience();
         loop {
             self.wanted(self.may_take())?;
+            self.note_peak_so_far();
             let transfer = self.transfer_out()?;
             if self.depot.take_all(wanted, &mut slots) {
                 vacancies.extend(slots.iter().map(|&taken| self.vacancy_of(taken)));
