@@ -128,7 +128,8 @@ fn pool_that_does_not_track_says_so<A: Allocator + Default, K: Kind>() {
 fn allocation_without_memory_to_note_it_fails<A: Allocator + Default, K: Kind>() {
     // Who has never asked for his thread's name gets the memory for it now.
     let _ = thread::current();
-    let operations: [fn(&Pool<u64, A, K>) -> Result<(), Error>; 3] = [
+    type Operation<A, K> = fn(&Pool<u64, A, K>) -> Result<(), Error>;
+    let operations: [Operation<A, K>; 3] = [
         |pool| pool.allocate(1).map(drop),
         |pool| pool.acquire().map(drop),
         |pool| pool.allocate_batch([1, 2]).map(drop),

@@ -117,6 +117,7 @@ struct Setup {
     growth: Growth,
     life: Life,
     alignment: usize,
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "leaks cannot be tracked without std"))]
     tracks_leaks: bool,
 }
 
