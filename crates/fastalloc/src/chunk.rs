@@ -10,6 +10,8 @@
 //!        ├ chunk 1: header, slot n, …
 //!        └ …
 //! ```
+//!
+//! With [`PASSTHROUGH`], each region has one chunk, and each chunk one slot.
 
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use alloc::vec::Vec;
@@ -24,6 +26,11 @@ use core::sync::atomic::{
 
 use crate::error::{Error, Result};
 use crate::raw::Head;
+
+/// With `--cfg fastalloc_passthrough`, each slot is a block of its own from the global allocator. It is freed when the
+/// slot is vacated, and another one takes its place at once. So who watches the blocks, as sanitizers do, sees who uses
+/// an object that is gone, or reaches beyond one.
+pub(crate) const PASSTHROUGH: bool = cfg!(fastalloc_passthrough);
 
 /// The most slots that a pool can have: 2^31 - 1, so that an index can be divided by a multiplication.
 pub(crate) const CAPACITY_MAX: usize = i32::MAX as usize;
@@ -49,6 +56,9 @@ const CACHE_LINE: usize = 64;
 /// The alignment of chunks for objects of this size and alignment, in bytes.
 #[inline]
 pub(crate) const fn alignment(size: usize, align: usize) -> usize {
+    if PASSTHROUGH {
+        return size_of::<Header>().next_power_of_two();
+    }
     let slot = slot_size(size, align);
     if slot >= LIMITS.single {
         return LIMITS.align_min;
@@ -87,7 +97,7 @@ const fn first_slot(stride: usize, align: usize, chunk_align: usize) -> usize {
 #[inline]
 const fn slots_per_chunk(stride: usize, first: usize, chunk_align: usize) -> usize {
     let slots = chunk_align.saturating_sub(first) / stride;
-    if slots == 0 { 1 } else { slots }
+    if slots == 0 || PASSTHROUGH { 1 } else { slots }
 }
 
 /// What stands at the start of each chunk.
@@ -221,7 +231,8 @@ impl Geometry {
     pub(crate) fn new<T>(align: usize) -> Result<Self> {
         let too_large = Error::OutOfMemory { bytes: usize::MAX };
         let chunk_align = const { alignment(size_of::<T>(), align_of::<T>()) };
-        let stride = slot_size(size_of::<T>(), align);
+        // A slot that has none behind it ends where its value does.
+        let stride = slot_size(size_of::<T>(), if PASSTHROUGH { align_of::<T>() } else { align });
         let first = first_slot(stride, align, chunk_align);
         let region_align = chunk_align.max(align);
         let per_chunk = slots_per_chunk(stride, first, chunk_align);
@@ -239,6 +250,9 @@ impl Geometry {
 
     /// Slots in a region of moderate size: such regions are easily given back.
     fn region_slots(&self) -> usize {
+        if PASSTHROUGH {
+            return 1;
+        }
         (REGION / self.pitch).max(1) * self.per_chunk
     }
 
@@ -265,6 +279,19 @@ impl Geometry {
         // For `Header::of`.
         let _ = memory.expose_provenance();
         Ok(memory)
+    }
+
+    /// Whether there is memory for so many slots, if it is much: asked for in small blocks, of which there is always
+    /// one more, it would be all that the machine has.
+    fn check_memory(&self, slots: usize) -> Result<()> {
+        let layout = self.layout(slots)?;
+        if layout.size() < 64 * REGION {
+            return Ok(());
+        }
+        let memory = self.allocate(slots)?;
+        // SAFETY: `allocate` allocated it with this layout.
+        unsafe { dealloc(memory, layout) };
+        Ok(())
     }
 
     /// Memory for `slots` slots in one region.
@@ -405,10 +432,14 @@ impl Chunks {
     }
 
     /// Adds regions with room for `additional` slots: exactly one and no more slots than that if `exact`;
-    /// else of moderate size, with full chunks, but not beyond `limit` slots in all.
+    /// else of moderate size, with full chunks, but not beyond `limit` slots in all. With [`PASSTHROUGH`], one for
+    /// each slot.
     ///
     /// On failure nothing has changed.
     pub(crate) fn add(&mut self, additional: usize, exact: bool, limit: usize) -> Result<()> {
+        if PASSTHROUGH {
+            self.geometry.check_memory(additional)?;
+        }
         let too_many = Error::OutOfMemory { bytes: additional.saturating_mul(self.geometry.stride) };
         let end = self.slots().checked_add(additional).filter(|&end| end <= CAPACITY_MAX).ok_or(too_many)?;
         let regions_before = self.regions.len();
@@ -423,7 +454,7 @@ impl Chunks {
         while self.slots() < end {
             let first_index = self.slots();
             let needed = end - first_index;
-            let slots = if exact {
+            let slots = if exact && !PASSTHROUGH {
                 needed
             } else {
                 let room = limit.saturating_sub(first_index);
@@ -458,13 +489,39 @@ impl Chunks {
     /// Gets memory for a region that has none.
     pub(crate) fn restore(&mut self, region: usize) -> Result<()> {
         if self.regions[region].memory.is_null() {
-            self.regions[region].memory = self.geometry.allocate(self.regions[region].slots)?;
-            for chunk in self.chunks_with_header(region) {
-                let base = self.write_header(region, chunk);
-                self.set_base(chunk, base);
-            }
+            let memory = self.geometry.allocate(self.regions[region].slots)?;
+            self.furnish(region, memory);
         }
         Ok(())
+    }
+
+    /// Gives memory to a region that has none.
+    fn furnish(&mut self, region: usize, memory: *mut u8) {
+        self.regions[region].memory = memory;
+        for chunk in self.chunks_with_header(region) {
+            let base = self.write_header(region, chunk);
+            self.set_base(chunk, base);
+        }
+    }
+
+    /// Gets other memory for a slot, which is the only one of its region, and gives the old memory back; unless weak
+    /// handles look at that, or there is no other. Returns the slot's address.
+    ///
+    /// # Safety
+    ///
+    /// The index is in use, its slot holds no object, and nobody will use the slot by its old address.
+    pub(crate) unsafe fn renew(&mut self, index: usize) -> NonNull<u8> {
+        let region = self.region_of(index);
+        if !self.has_weak_handles(region) {
+            // While the old memory is there, so that the address is another one.
+            if let Ok(memory) = self.geometry.allocate(self.regions[region].slots) {
+                // SAFETY: the caller says so, and the region has no other slot.
+                unsafe { self.release(region) };
+                self.furnish(region, memory);
+            }
+        }
+        // SAFETY: the caller says so.
+        unsafe { self.slot(index) }
     }
 
     /// Gives a region's memory back; its indices stay reserved for it.
@@ -511,7 +568,7 @@ impl Chunks {
     }
 
     /// Writes the headers of all chunks now.
-    #[cfg(feature = "lock-free")]
+    #[cfg(all(feature = "lock-free", not(fastalloc_passthrough)))]
     pub(crate) fn open_all(&mut self) {
         if let Some(last) = self.slots().checked_sub(1) {
             self.open(last / self.geometry.per_chunk);
@@ -523,7 +580,7 @@ impl Chunks {
     /// # Safety
     ///
     /// The slot's region has memory.
-    #[cfg(feature = "lock-free")]
+    #[cfg(all(feature = "lock-free", not(fastalloc_passthrough)))]
     pub(crate) unsafe fn opened_slot(&self, index: usize) -> NonNull<u8> {
         let base = self.bases[index / self.geometry.per_chunk];
         // SAFETY: a slot is not at address 0.

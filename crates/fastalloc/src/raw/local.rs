@@ -17,7 +17,7 @@ use crate::allocator::{Allocator, StackAllocator};
 use crate::bits::Bits;
 #[cfg(all(feature = "std", target_has_atomic = "64", target_has_atomic = "ptr"))]
 use crate::chunk::Header;
-use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, Region, Share};
+use crate::chunk::{CAPACITY_MAX, Chunks, Geometry, PASSTHROUGH, Region, Share};
 use crate::config::{GrowthStrategy, InitializationStrategy, Initializer, PoolConfig, Reset};
 use crate::error::{Error, Result};
 use crate::events;
@@ -431,6 +431,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
 
     /// Makes a slot vacant that no handle owns, with an object that the pool keeps, or without.
     pub(crate) fn put(&self, slot: NonNull<T>, holds_object: bool) {
+        let slot = if PASSTHROUGH && !holds_object { self.renew(slot) } else { slot };
         let Some(recycler) = &self.recycler else { return self.free(slot) };
         let index = self.index(slot);
         if holds_object {
@@ -442,6 +443,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
             // SAFETY: no other reference to the list is alive.
             unsafe { &mut *recycler.emptied.get() }.push(index as u32);
         }
+    }
+
+    /// Gets other memory for a slot that no handle owns, and that holds no object. Returns its address.
+    pub(crate) fn renew(&self, slot: NonNull<T>) -> NonNull<T> {
+        // SAFETY: who has no handle has no use for the slot.
+        unsafe { self.front.head.renew(slot.cast(), Layout::new::<T>()) }.cast()
     }
 
     /// Whether a slot without a handle holds an object.

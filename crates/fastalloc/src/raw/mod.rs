@@ -20,7 +20,7 @@ pub(crate) use self::scrub::Scrub;
 use crate::allocator::StackAllocator;
 #[cfg(debug_assertions)]
 use crate::bits::Bits;
-use crate::chunk::{Chunks, Header, Share};
+use crate::chunk::{Chunks, Header, PASSTHROUGH, Share};
 use crate::error::Result;
 use crate::poolable::{Internal, Poolable, Tenant};
 
@@ -115,6 +115,19 @@ impl Head {
             assert!(was_occupied, "double release of slot {index}");
         }
         let _ = (slot, layout);
+    }
+
+    /// Gets other memory for a slot that was made for values of this layout: see [`PASSTHROUGH`]. Returns its address.
+    ///
+    /// # Safety
+    ///
+    /// The slot is one of this core's chunks and holds no object, and nobody will use it by its old address.
+    unsafe fn renew(&self, slot: NonNull<u8>, layout: Layout) -> NonNull<u8> {
+        let index = self.index(slot, layout);
+        // SAFETY: no other reference to the chunks is alive.
+        let chunks = unsafe { &mut *self.chunks.get() };
+        // SAFETY: the caller says so.
+        unsafe { chunks.renew(index) }
     }
 
     /// Index of one of the core's slots, which are made for values of this layout.
@@ -212,6 +225,8 @@ pub(crate) unsafe fn forget_value<T>(value: NonNull<T>) {
 #[inline]
 fn vacate(core: &Head, head: NonNull<Head>, slot: NonNull<u8>, layout: Layout) {
     core.unoccupy(slot, layout);
+    // SAFETY: the object is gone, and no handle owns the slot any more.
+    let slot = if PASSTHROUGH { unsafe { core.renew(slot, layout) } } else { slot };
     let Some(hot) = NonNull::new(core.hot.get()) else { return core.hot.set(slot.as_ptr()) };
     if core.usual.get() {
         core.hot.set(slot.as_ptr());

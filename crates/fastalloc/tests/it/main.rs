@@ -16,6 +16,8 @@ mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod model;
+#[cfg(fastalloc_passthrough)]
+mod passthrough;
 mod regressions;
 #[cfg(feature = "serde")]
 mod serde;
@@ -23,6 +25,6 @@ mod serde;
 mod statistics;
 mod support;
 mod user_allocator;
-// It reads memory of values that are gone, which Miri would call undefined.
-#[cfg(all(feature = "zeroize", not(miri)))]
+// It reads memory of values that are gone, which Miri would call undefined, and which passthrough frees.
+#[cfg(all(feature = "zeroize", not(any(miri, fastalloc_passthrough))))]
 mod zeroize;

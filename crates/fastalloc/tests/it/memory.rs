@@ -62,6 +62,10 @@ fn fail_each<T: Poolable, A: Allocator, K: Kind>(
             assert_eq!(result, Ok(()));
             return n - 1;
         }
+        if cfg!(fastalloc_passthrough) && result.is_ok() {
+            // A slot that was released keeps its memory if there is no other for it.
+            continue;
+        }
         assert!(matches!(result, Err(Error::OutOfMemory { .. })), "{result:?} when allocation {n} failed");
         assert_eq!(counts(&pool), before, "allocation {n} failed");
         assert_eq!(operation(&pool), Ok(()), "after the failure of allocation {n}");
@@ -87,6 +91,7 @@ fn overhead<const N: usize, A: Allocator + Default>(slots: usize) -> (f64, f64) 
 const DEBUG: f64 = if cfg!(debug_assertions) { 0.25 } else { 0.0 };
 
 #[test]
+#[cfg_attr(fastalloc_passthrough, ignore = "each slot takes a block")]
 fn stack_takes_four_bytes_per_slot() {
     for slots in [100_000, 1_000_000] {
         for (index, chunks) in [overhead::<64, StackAllocator>(slots), overhead::<8, StackAllocator>(slots)] {
@@ -98,6 +103,7 @@ fn stack_takes_four_bytes_per_slot() {
 }
 
 #[test]
+#[cfg_attr(fastalloc_passthrough, ignore = "each slot takes a block")]
 fn bitmap_takes_a_fifth_of_a_byte_per_slot() {
     for slots in [100_000, 1_000_000] {
         for (index, chunks) in [overhead::<64, BitmapAllocator>(slots), overhead::<8, BitmapAllocator>(slots)] {
@@ -108,12 +114,14 @@ fn bitmap_takes_a_fifth_of_a_byte_per_slot() {
 }
 
 #[test]
+#[cfg_attr(fastalloc_passthrough, ignore = "each slot takes a block")]
 fn free_list_takes_four_bytes_per_slot() {
     let (index, chunks) = overhead::<64, FreeListAllocator>(100_000);
     assert!(index <= 4.01 + DEBUG && chunks <= 0.05, "{index} + {chunks}");
 }
 
 #[test]
+#[cfg_attr(fastalloc_passthrough, ignore = "a released slot takes another block")]
 fn fixed_pool_allocates_nothing_after_construction() {
     let pool = FixedPool::<Bytes<64>>::new(1_000).unwrap();
     let mut handles = Vec::with_capacity(1_000);
@@ -135,6 +143,7 @@ fn fixed_pool_allocates_nothing_after_construction() {
 }
 
 #[test]
+#[cfg_attr(fastalloc_passthrough, ignore = "a released slot takes another block")]
 fn fixed_pool_that_recycles_allocates_nothing_after_construction() {
     let keep = |object: &mut Bytes<64>| object.0[0] != 1;
     let pool: FixedPool<_> = build(config(1_000).reset_fn(|| Bytes([0; 64]), keep));
@@ -152,6 +161,7 @@ fn fixed_pool_that_recycles_allocates_nothing_after_construction() {
 }
 
 #[test]
+#[cfg_attr(fastalloc_passthrough, ignore = "each slot has a table of counts")]
 fn shared_handles_take_no_memory_each() {
     let pool = FixedPool::<Bytes<64>>::new(1_000).unwrap();
     let mut handles = Vec::with_capacity(1_000);
@@ -186,6 +196,10 @@ fn everything_is_freed_in_the_end<A: Allocator + Default, K: Kind>() {
 }
 
 fn creation_touches_no_slot<A: Allocator + Default, K: Kind>() {
+    if cfg!(fastalloc_passthrough) {
+        // There is no large block whose pages could be left alone.
+        return;
+    }
     let slots = if cfg!(miri) { 10_000 } else { 1_000_000 };
     let (pool, painted) = Painted::run(|| pool::<Bytes<64>, A, K>(slots));
     assert_eq!(pool.available(), slots);
@@ -198,14 +212,17 @@ fn creation_touches_no_slot<A: Allocator + Default, K: Kind>() {
     drop(one);
 }
 
+/// As many allocations may fail, if each slot is one.
+const SLOTS: usize = if cfg!(fastalloc_passthrough) { 50 } else { 5_000 };
+
 fn creation_survives_every_allocation_failure<A: Allocator + Default, K: Kind>() {
-    creation_survives::<A, K>(|| config(5_000).build().unwrap());
+    creation_survives::<A, K>(|| config(SLOTS).build().unwrap());
 }
 
 fn creation_of_a_recycling_pool_survives_every_allocation_failure<A: Allocator + Default, K: Kind>() {
     // The closures are zero-sized, so that their boxes take no memory.
-    creation_survives::<A, K>(|| config(5_000).reset_fn(|| Bytes([0; 64]), |_| ()).build().unwrap());
-    creation_survives::<A, K>(|| config(5_000).initializer(|| Bytes([0; 64])).build().unwrap());
+    creation_survives::<A, K>(|| config(SLOTS).reset_fn(|| Bytes([0; 64]), |_| ()).build().unwrap());
+    creation_survives::<A, K>(|| config(SLOTS).initializer(|| Bytes([0; 64])).build().unwrap());
 }
 
 fn creation_survives<A: Allocator + Default, K: Kind>(config: impl Fn() -> PoolConfig<Bytes<64>>) {
@@ -215,7 +232,7 @@ fn creation_survives<A: Allocator + Default, K: Kind>(config: impl Fn() -> PoolC
             fail_at(n, || Pool::<_, A, K>::with_allocator(config, A::default()).map(|pool| pool.capacity()));
         assert_eq!(section.bytes, 0, "allocation {n}");
         if !section.failed {
-            assert_eq!(result, Ok(5_000));
+            assert_eq!(result, Ok(SLOTS));
             assert!(n > 4, "chunk, table of chunks, table of regions, core");
             return;
         }
@@ -380,7 +397,8 @@ fn trim_keeps_occupied_and_weakly_referenced_blocks<A: Allocator + Default>() {
     drop((handles, doomed));
     let (_, section) = measure(|| pool.trim_to(0));
     assert!(section.bytes < -((6 * BLOCK) as isize));
-    assert!((4..=12).contains(&pool.capacity()), "{pool:?}");
+    let left = if cfg!(fastalloc_passthrough) { 3..=3 } else { 4..=12 };
+    assert!(left.contains(&pool.capacity()), "{pool:?}");
     assert_eq!((*owned, *shared, weak.upgrade().is_none()), (1, 10, true));
     assert_eq!((owned.index(), shared.index()), (1, 10));
 

@@ -77,8 +77,9 @@ macro_rules! traits {
 
 pub(crate) use {on_every_growing_pool, on_every_pool, traits};
 
-/// An alignment that makes slots so large that a block of memory, the unit of a trim, has few of them.
-pub(crate) const BLOCK: usize = 4 << 20;
+/// An alignment that makes slots so large that a block of memory, the unit of a trim, has few of them. Under
+/// passthrough it has one in any case.
+pub(crate) const BLOCK: usize = if cfg!(fastalloc_passthrough) { 4 << 10 } else { 4 << 20 };
 
 /// A configuration that every pool accepts: it does not grow.
 pub(crate) fn config<T>(capacity: usize) -> PoolConfigBuilder<T> {

@@ -126,6 +126,8 @@ unsafe impl<T: Poolable> Depot<T> for LockFree<T> {
         self.set(with_object).put(slots.iter().map(|&slot| self.index(slot)));
     }
 
+    fn renew(&self, _: NonNull<u8>) {}
+
     fn step(&self) -> usize {
         0
     }

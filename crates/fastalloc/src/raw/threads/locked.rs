@@ -131,6 +131,10 @@ unsafe impl<T: Poolable> Depot<T> for Locked<T> {
         });
     }
 
+    fn renew(&self, slot: NonNull<u8>) {
+        self.with(|core| core.renew(slot.cast()));
+    }
+
     fn step(&self) -> usize {
         self.limits().step(self.capacity())
     }

@@ -12,7 +12,7 @@
 mod counts;
 mod exchange;
 mod line;
-#[cfg(feature = "lock-free")]
+#[cfg(all(feature = "lock-free", not(fastalloc_passthrough)))]
 mod lock_free;
 mod locked;
 mod magazine;
@@ -38,9 +38,12 @@ use core::task::Waker;
 pub(crate) use self::counts::{Counts, MANY};
 use self::exchange::Exchange;
 use self::line::{Line, Taken};
-#[cfg(feature = "lock-free")]
+#[cfg(all(feature = "lock-free", not(fastalloc_passthrough)))]
 pub(crate) use self::lock_free::LockFree;
 pub(crate) use self::locked::Locked;
+// It takes a lock to get other memory for a slot.
+#[cfg(all(feature = "lock-free", fastalloc_passthrough))]
+pub(crate) use self::locked::Locked as LockFree;
 use self::magazine::{BATCH, Batch, Magazine, Magazines};
 use self::patience::Patience;
 use self::thread::Thread;
@@ -48,7 +51,7 @@ pub(crate) use self::vacancy::SharedVacancy;
 pub(crate) use self::waiting::Waiting;
 use super::local::Maker;
 use super::{Defer, Place, Scrub, SharedCounters, is_fat};
-use crate::chunk::{Geometry, Header};
+use crate::chunk::{Geometry, Header, PASSTHROUGH};
 use crate::config::PoolConfig;
 use crate::error::{Error, Result};
 use crate::events;
@@ -100,6 +103,9 @@ pub(crate) unsafe trait Depot<T>: Sized {
     fn take_empty(&self) -> Option<NonNull<u8>>;
 
     fn give(&self, slots: &[NonNull<u8>], with_object: bool);
+
+    /// Gets other memory for a slot that was taken and holds no object: see [`PASSTHROUGH`].
+    fn renew(&self, slot: NonNull<u8>);
 
     /// How many slots the growth strategy adds. May call user code.
     fn step(&self) -> usize;
@@ -844,6 +850,11 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             drop(transfer);
             // SAFETY: the slot is the last use of the core.
             let _let_go = Defer(move || unsafe { change_remaining(core.cast(), -1) });
+            let _renew = Defer(move || {
+                if PASSTHROUGH {
+                    this.depot.renew(slot);
+                }
+            });
             if has_object {
                 let (scrub, slot) = (this.head.scrub, slot.cast::<T>());
                 // SAFETY: when this runs, also if the destructor unwinds, the object is gone.
@@ -1215,7 +1226,9 @@ impl<T: Poolable, D: Depot<T>> SharedOwner<T, D> {
             plain: AtomicBool::new(!keeps && !scrub.is_on() && tracker.is_none()),
             keeps,
             scrub,
-            direct: AtomicUsize::new(usize::from(tracker.is_some())),
+            // Every slot passes through `take` and `give` if it is to be noted who has it, and through the depot if it is
+            // to get other memory there.
+            direct: AtomicUsize::new(usize::from(PASSTHROUGH || tracker.is_some())),
             magazines: Magazines::default(),
             share_max,
             operations: const { &Shared::<T, D>::OPERATIONS },
@@ -1309,6 +1322,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(fastalloc_passthrough, ignore = "threads keep nothing")]
     fn thread_keeps_no_more_than_its_cache() {
         let caches = [(None, 129), (Some(0), 0), (Some(2), 0), (Some(3), 3), (Some(40), 39), (Some(usize::MAX), 129)];
         for (cache, limit) in caches {
