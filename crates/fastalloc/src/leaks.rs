@@ -5,13 +5,16 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::panic::Location;
+use core::slice;
 use core::time::Duration;
+use std::io::{Write, stderr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::events;
+use crate::raw::{Defer, Place};
 
 /// The objects that are out of a pool, the one that has been so for the longest time first.
 ///
@@ -116,6 +119,15 @@ impl Outstanding {
     }
 }
 
+impl<'a> IntoIterator for &'a Outstanding {
+    type Item = &'a HeldObject;
+    type IntoIter = slice::Iter<'a, HeldObject>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.objects.iter()
+    }
+}
+
 impl fmt::Display for Outstanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, type_name, objects } = self;
@@ -134,8 +146,10 @@ impl fmt::Display for Outstanding {
 
 /// What happens if a pool that tracks leaks ends while objects are out.
 ///
-/// For pools that threads share this is when the last of the pool's clones is dropped. All others keep their handles
-/// from outliving them, so there it tells of handles that were forgotten or leaked.
+/// For pools that threads share this is when the last of the pool's clones and of its weak handles is dropped. All
+/// others keep their handles from outliving them, so there it tells of handles that were forgotten or leaked. In a struct
+/// that has both, a shared pool should be declared after its handles, because fields are dropped in this order. A pool in
+/// a `static` never ends.
 ///
 /// With the feature `serde`, `"ignore"`, `"warn"` and `"panic"`; a function cannot be serialized.
 #[derive(Default)]
@@ -144,10 +158,11 @@ impl fmt::Display for Outstanding {
 pub enum LeakPolicy {
     /// Nothing; the objects can still be asked for as long as there is the pool.
     Ignore,
-    /// The report is written to standard error.
+    /// The report is written to standard error, if that is possible.
     #[default]
     Warn,
-    /// A panic, for tests; or a warning if the thread panics already.
+    /// A panic, for tests; or a warning if the thread panics already. Not for pools in a `thread_local!`, where a panic
+    /// ends the program.
     Panic,
     /// A function gets the report.
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -175,16 +190,26 @@ impl fmt::Debug for LeakPolicy {
     }
 }
 
+const ENDED: &str = "a pool ended while objects were out of it";
+
 /// Remembers for each slot of a pool who got it.
 pub(crate) struct Tracker {
     policy: LeakPolicy,
     type_name: &'static str,
+    holders: Mutex<Holders>,
+}
+
+#[derive(Default)]
+struct Holders {
     /// By index; `None` for slots that nobody has.
-    holders: Mutex<Vec<Option<Holder>>>,
+    by_index: Vec<Option<Holder>>,
+    /// How many there have been.
+    count: u64,
 }
 
 struct Holder {
-    place: &'static Location<'static>,
+    number: u64,
+    place: Place,
     thread: Thread,
     since: Instant,
 }
@@ -194,43 +219,52 @@ impl Tracker {
         Self { policy, type_name: core::any::type_name::<T>(), holders: Mutex::default() }
     }
 
-    fn holders(&self) -> MutexGuard<'_, Vec<Option<Holder>>> {
+    fn holders(&self) -> MutexGuard<'_, Holders> {
         // Nothing unwinds while it is locked.
         self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody got a slot.
-    pub(crate) fn track(&self, index: usize, place: &'static Location<'static>) -> Result<()> {
-        let holder = Holder { place, thread: thread::current(), since: Instant::now() };
+    /// Somebody got a slot of a pool that has so many.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn track(&self, index: usize, capacity: usize, place: Place) -> Result<()> {
+        let thread = thread::current();
         let mut holders = self.holders();
-        if index >= holders.len() {
-            let missing = index + 1 - holders.len();
-            let bytes = (index + 1).saturating_mul(size_of::<Option<Holder>>());
-            holders.try_reserve(missing).map_err(|_| Error::OutOfMemory { bytes })?;
-            holders.resize_with(index + 1, || None);
+        let Holders { by_index, count } = &mut *holders;
+        if index >= by_index.len() {
+            let slots = capacity.max(index + 1);
+            let out_of_memory = |_| Error::OutOfMemory { bytes: slots.saturating_mul(size_of::<Option<Holder>>()) };
+            by_index.try_reserve_exact(slots - by_index.len()).map_err(out_of_memory)?;
+            by_index.resize_with(index + 1, || None);
         }
-        holders[index] = Some(holder);
+        *count += 1;
+        by_index[index] = Some(Holder { number: *count, place, thread, since: Instant::now() });
         Ok(())
     }
 
     /// Nobody has a slot any more.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn untrack(&self, index: usize) {
-        if let Some(holder) = self.holders().get_mut(index) {
+        if let Some(holder) = self.holders().by_index.get_mut(index) {
             *holder = None;
         }
     }
 
     /// What is out of the pool, which is called so.
     pub(crate) fn outstanding(&self, name: Option<&Cow<'static, str>>) -> Outstanding {
-        let now = Instant::now();
         let mut objects = Vec::new();
-        for (index, holder) in self.holders().iter().enumerate() {
-            if let Some(Holder { place, thread, since }) = holder {
+        let holders = self.holders();
+        let now = Instant::now();
+        for (index, holder) in holders.by_index.iter().enumerate() {
+            if let Some(Holder { number, place, thread, since }) = holder {
                 let age = now.saturating_duration_since(*since);
-                objects.push(HeldObject { index, place, thread: thread.clone(), age });
+                objects.push((*number, HeldObject { index, place, thread: thread.clone(), age }));
             }
         }
-        objects.sort_by_key(|object| core::cmp::Reverse(object.age));
+        drop(holders);
+        objects.sort_unstable_by_key(|(number, _)| *number);
+        let objects = objects.into_iter().map(|(_, object)| object).collect();
         Outstanding { name: name.cloned(), type_name: self.type_name, objects }
     }
 
@@ -240,13 +274,25 @@ impl Tracker {
         if outstanding.is_empty() || matches!(self.policy, LeakPolicy::Ignore) {
             return;
         }
-        events::leaked(&outstanding);
-        match &self.policy {
+        // Also if a listener to events unwinds.
+        let _tell = Defer(|| match &self.policy {
             LeakPolicy::Tell { listener } => listener(&outstanding),
-            LeakPolicy::Panic if !thread::panicking() => {
-                panic!("a pool ended while objects were out of it: {outstanding}")
-            }
-            _ => std::eprintln!("fastalloc: a pool ended while objects were out of it: {outstanding}"),
-        }
+            LeakPolicy::Panic if !thread::panicking() => panic!("{ENDED}: {outstanding}"),
+            // Not with `eprintln`, which panics if nobody reads it.
+            _ => drop(writeln!(stderr(), "fastalloc: {ENDED}: {outstanding}")),
+        });
+        events::leaked(&outstanding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the documents say.
+    #[test]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    fn note_takes_forty_bytes() {
+        assert_eq!(size_of::<Option<Holder>>(), 40);
     }
 }

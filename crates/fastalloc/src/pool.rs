@@ -561,7 +561,6 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
 
     /// Number of occupied slots.
     #[must_use]
-    #[track_caller]
     pub fn allocated(&self) -> usize {
         self.capacity() - self.available()
     }
@@ -645,7 +644,9 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// [name](crate::PoolConfigBuilder::name) of the pool, or the type of its objects.
     ///
     /// To be called at regular intervals, or whenever somebody is about to read them. Counters go up by what has
-    /// happened since the last call; a [reset](Self::reset_statistics) makes such a call.
+    /// happened since the last call, also if there was a [reset](Self::reset_statistics) in between.
+    /// Gauges of pools with the same label overwrite each other, and their counters add up, so give them names. If the
+    /// recorder panics, what it was told then is lost.
     ///
     /// [`StatisticsReporter::prometheus`]: crate::StatisticsReporter::prometheus
     ///
@@ -667,7 +668,7 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// Sets all counts of what has happened to 0, and the peak to the slots that are occupied.
     #[cfg(feature = "stats")]
     pub fn reset_statistics(&self) {
-        self.core.reset_statistics();
+        self.core.counters().reset();
     }
 }
 

@@ -440,6 +440,8 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// handed to it already goes to the next. As long as it is neither polled nor dropped, it keeps what it was
     /// handed; if it is forgotten, for ever, and the pool is slower from then on.
     ///
+    /// In a pool that tracks leaks, the object comes from the place where this is called.
+    ///
     /// A place in the line takes some memory; the program aborts if that cannot be had.
     ///
     /// # Errors
@@ -553,7 +555,6 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
 
     /// Number of occupied slots, as exact as [`available`](Self::available).
     #[must_use]
-    #[track_caller]
     pub fn allocated(&self) -> usize {
         let available = self.available();
         self.capacity().saturating_sub(available)
@@ -588,7 +589,7 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     ///
     /// # Complexity
     ///
-    /// *O*(capacity); nobody else can allocate or release meanwhile.
+    /// *O*(capacity); nobody else can allocate or release meanwhile, not even in a pool that is lock-free otherwise.
     #[must_use]
     pub fn outstanding(&self) -> Option<Outstanding> {
         self.core.outstanding()
@@ -619,6 +620,9 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     ///
     /// To be called at regular intervals, or whenever somebody is about to read them. Counters go up by what has
     /// happened since the last call, also if there was a [reset](Self::reset_statistics) in between.
+    /// Gauges of pools with the same label overwrite each other, and their counters add up, so give them names. If the
+    /// recorder panics, what it was told then is lost. Two threads that publish at the same time may leave the gauges of
+    /// the earlier one.
     ///
     /// [`StatisticsReporter::prometheus`]: crate::StatisticsReporter::prometheus
     #[cfg(feature = "metrics")]

@@ -33,7 +33,8 @@ pub struct PoolStatistics {
     /// The most slots that were occupied at once. Where several threads share a pool, vacant slots that they keep for
     /// themselves count as occupied here, so that this may be too high, but never too low.
     pub peak_usage: usize,
-    /// Slots that were taken, also by calls that could not put a value there because user code panicked.
+    /// Slots that were taken, also by calls that could not put a value there because user code panicked, or there
+    /// was no memory to note who has them.
     pub total_allocations: u64,
     /// Slots that were given back.
     pub total_deallocations: u64,

@@ -27,6 +27,9 @@ struct Counts {
     recycled: Cell<u64>,
     growths: Cell<u64>,
     usage: Samples,
+    /// What had happened until the last reset.
+    #[cfg(feature = "metrics")]
+    before_reset: Cell<PoolStatistics>,
 }
 
 /// How many slots were occupied whenever somebody asked.
@@ -92,12 +95,28 @@ impl Counters {
     /// Forgets what has happened, but for the slots that are occupied.
     #[cfg(feature = "stats")]
     pub(crate) fn reset(&self) {
+        #[cfg(feature = "metrics")]
+        self.counts.before_reset.set(self.since_creation(self.statistics(0, 0)));
         let occupied = self.counts.occupied();
         self.counts.peak.set(occupied);
         self.counts.below_peak.set(0);
         self.counts.occupied_before.set(occupied);
         let Counts { allocations, failures, recycled, growths, usage: Samples { sum, count }, .. } = &self.counts;
         [allocations, failures, recycled, growths, sum, count].into_iter().for_each(|count| count.set(0));
+    }
+
+    /// Statistics with counts of all that has happened since the pool was made, in spite of resets.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn since_creation(&self, statistics: PoolStatistics) -> PoolStatistics {
+        let before = self.counts.before_reset.get();
+        PoolStatistics {
+            total_allocations: before.total_allocations + statistics.total_allocations,
+            total_deallocations: before.total_deallocations + statistics.total_deallocations,
+            failed_allocations: before.failed_allocations + statistics.failed_allocations,
+            recycled: before.recycled + statistics.recycled,
+            growth_events: before.growth_events + statistics.growth_events,
+            ..statistics
+        }
     }
 
     #[cfg(feature = "stats")]
@@ -169,15 +188,25 @@ impl SharedCounters {
         self.counts.failures.fetch_add(1, shared::Relaxed);
     }
 
-    /// Makes statistics of what has happened since the last reset, and of `now`: what has happened since the pool
-    /// was made, besides what is counted here.
+    /// What is counted here, since the pool was made.
     #[cfg(feature = "stats")]
-    pub(crate) fn statistics(&self, now: PoolStatistics) -> PoolStatistics {
-        let total = self.counts.add_to(now);
+    pub(crate) fn counted(&self) -> PoolStatistics {
+        PoolStatistics {
+            total_allocations: self.counts.allocations.load(shared::Relaxed),
+            recycled: self.counts.recycled.load(shared::Relaxed),
+            failed_allocations: self.counts.failures.load(shared::Relaxed),
+            peak_usage: self.counts.peak.load(shared::Relaxed),
+            ..PoolStatistics::default()
+        }
+    }
+
+    /// Makes statistics of what has happened since the last reset. `total` is since the pool was made.
+    #[cfg(feature = "stats")]
+    pub(crate) fn statistics(&self, total: PoolStatistics) -> PoolStatistics {
         self.counts.since.with(|since| {
             since.usage_sum += total.current_usage as u64;
             since.usage_count += 1;
-            // Somebody else may have reset the counts since `now`.
+            // Somebody else may have reset the counts since then.
             let since_reset = |count: fn(&PoolStatistics) -> u64| count(&total).saturating_sub(count(&since.start));
             let total_allocations = since_reset(|counts| counts.total_allocations);
             PoolStatistics {
@@ -194,34 +223,9 @@ impl SharedCounters {
         })
     }
 
-    /// The same with counts of all that has happened since the pool was made, in spite of resets, at least those of
-    /// `before`. `now` is as above.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn since_creation(
-        &self,
-        statistics: PoolStatistics,
-        now: PoolStatistics,
-        before: &PoolStatistics,
-    ) -> PoolStatistics {
-        let total = self.counts.add_to(now);
-        PoolStatistics {
-            total_allocations: total.total_allocations,
-            // Somewhat old if other threads are using the pool.
-            total_deallocations: total
-                .total_allocations
-                .saturating_sub(total.current_usage as u64)
-                .max(before.total_deallocations),
-            failed_allocations: total.failed_allocations,
-            recycled: total.recycled,
-            growth_events: total.growth_events,
-            ..statistics
-        }
-    }
-
-    /// Forgets what has happened, but for the slots that are occupied.
+    /// Forgets what has happened until `start`, but for the slots that are occupied.
     #[cfg(feature = "stats")]
-    pub(crate) fn reset(&self, now: PoolStatistics) {
-        let start = self.counts.add_to(now);
+    pub(crate) fn reset(&self, start: PoolStatistics) {
         self.counts.peak.store(start.current_usage, shared::Relaxed);
         self.counts.since.with(|since| *since = shared::Since { start, ..shared::Since::default() });
     }
@@ -251,17 +255,5 @@ mod shared {
         pub(super) start: PoolStatistics,
         pub(super) usage_sum: u64,
         pub(super) usage_count: u64,
-    }
-
-    impl Counts {
-        pub(super) fn add_to(&self, now: PoolStatistics) -> PoolStatistics {
-            PoolStatistics {
-                total_allocations: now.total_allocations + self.allocations.load(Relaxed),
-                recycled: now.recycled + self.recycled.load(Relaxed),
-                failed_allocations: self.failures.load(Relaxed),
-                peak_usage: self.peak.load(Relaxed),
-                ..now
-            }
-        }
     }
 }

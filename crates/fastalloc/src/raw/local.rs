@@ -46,7 +46,7 @@ pub(crate) struct Local<T, A> {
     name: Option<Cow<'static, str>>,
     #[cfg(feature = "std")]
     tracker: Option<Tracker>,
-    /// The statistics that were published last.
+    /// The statistics that were published last, with all counts since the pool was made.
     #[cfg(feature = "metrics")]
     published: Cell<PoolStatistics>,
     /// Occupied slots whose object was pinned: it must neither be moved nor handed out again.
@@ -193,20 +193,10 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         self.counters().statistics(self.capacity(), self.bytes())
     }
 
-    #[cfg(feature = "stats")]
-    pub(crate) fn reset_statistics(&self) {
-        #[cfg(feature = "metrics")]
-        {
-            self.publish_metrics();
-            self.published.set(PoolStatistics { capacity: self.capacity(), ..PoolStatistics::default() });
-        }
-        self.counters().reset();
-    }
-
     /// Calls user code: what records metrics.
     #[cfg(feature = "metrics")]
     pub(crate) fn publish_metrics(&self) {
-        let now = self.statistics();
+        let now = self.counters().since_creation(self.statistics());
         publish(self.name().unwrap_or(type_name::<T>()), &self.published.replace(now), &now);
     }
 
@@ -223,7 +213,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     fn track(&self, slot: NonNull<T>, place: Place) -> Result<()> {
         #[cfg(feature = "std")]
         if let Some(tracker) = &self.tracker {
-            return tracker.track(self.index(slot), place);
+            return self.wanted(tracker.track(self.index(slot), self.capacity(), place));
         }
         let _ = (slot, place);
         Ok(())

@@ -258,6 +258,8 @@ fn panic_policy_names_the_place_but_does_not_abort_a_panic() {
 fn policy_without_tracking_is_refused() {
     let error = PoolConfigBuilder::<u8>::new().capacity(1).leak_policy(LeakPolicy::Warn).build().unwrap_err();
     assert!(error.to_string().contains("leak_policy") && error.to_string().contains(".track_leaks(true)"), "{error}");
+    let error = PoolConfigBuilder::<u8>::new().capacity(1).name("").build().unwrap_err();
+    assert!(error.to_string().contains("invalid name: it is empty"), "{error}");
 }
 
 /// Leaks at two places, in a process of its own.
@@ -269,6 +271,19 @@ fn leaky_program() {
     for word in ["two", "three"] {
         let _: &mut String = pool.allocate(String::from(word)).unwrap().leak();
     }
+}
+
+#[test]
+#[cfg(unix)]
+#[cfg_attr(miri, ignore = "it starts a process")]
+fn warning_that_nobody_can_read_does_no_harm() {
+    let program = env::current_exe().unwrap();
+    let leaky = ["--ignored", "--exact", "leaks::leaky_program", "--nocapture"];
+    // Standard error is a pipe that nobody has open for reading.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(program).args(leaky).stderr(writer).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

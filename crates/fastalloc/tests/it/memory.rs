@@ -96,7 +96,7 @@ fn stack_takes_four_bytes_per_slot() {
     for slots in [100_000, 1_000_000] {
         for (index, chunks) in [overhead::<64, StackAllocator>(slots), overhead::<8, StackAllocator>(slots)] {
             println!("stack, {slots} slots: {index:.4} for indices, {chunks:.4} for chunks");
-            assert!(index <= 4.01 + DEBUG, "{index}");
+            assert!(index <= 4.02 + DEBUG, "{index}");
             assert!(chunks <= 0.05, "{chunks}");
         }
     }
@@ -117,7 +117,7 @@ fn bitmap_takes_a_fifth_of_a_byte_per_slot() {
 #[cfg_attr(fastalloc_passthrough, ignore = "each slot takes a block")]
 fn free_list_takes_four_bytes_per_slot() {
     let (index, chunks) = overhead::<64, FreeListAllocator>(100_000);
-    assert!(index <= 4.01 + DEBUG && chunks <= 0.05, "{index} + {chunks}");
+    assert!(index <= 4.02 + DEBUG && chunks <= 0.05, "{index} + {chunks}");
 }
 
 #[test]

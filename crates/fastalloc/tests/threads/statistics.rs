@@ -14,6 +14,7 @@ on_every_shared_pool! {
     timeouts_and_served_waiters_are_counted
     peak_is_exact_without_caches
     peak_of_a_single_thread_is_exact
+    peak_is_never_too_low
     reset_forgets_what_has_happened
     statistics_survive_resets_by_others
 }
@@ -31,6 +32,10 @@ fn statistics_survive_resets_by_others<K: Sharing>() {
             }
         }
     });
+    pool.reset_statistics();
+    drop(pool.allocate(1).unwrap());
+    let statistics = pool.statistics();
+    assert_eq!((statistics.total_allocations, statistics.total_deallocations, statistics.peak_usage > 0), (1, 1, true));
 }
 
 fn counts_of_all_threads_are_exact<K: Sharing>() {
@@ -123,10 +128,15 @@ fn peak_is_exact_without_caches<K: Sharing>() {
 
 fn peak_of_a_single_thread_is_exact<K: Sharing>() {
     for (seed, capacity) in [3, 30, 300, 3_000, 3_000].into_iter().enumerate() {
-        for keeps_objects in [false, true] {
-            let config = config::<u64>(capacity);
-            let config = if keeps_objects { config.reset_fn(|| 0, |_| ()) } else { config };
-            let pool: SharedPool<u64, K> = build(config);
+        for life in 0..4 {
+            let (config, keeps_objects) = (config::<u64>(capacity), life > 0);
+            let pool: SharedPool<u64, K> = build(match life {
+                0 => config,
+                1 => config.reset_fn(|| 0, |_| ()),
+                2 => config.reset_fn(|| 0, |_| ()).pre_initialize(true),
+                _ => config.initializer(|| 0),
+            });
+            assert_eq!(pool.statistics().peak_usage, 0, "nobody has used the pool");
             let (mut random, mut handles, mut peak) = (Random::new(seed), Vec::new(), 0);
             let mut wanted = 0;
             for _ in 0..rounds(20_000, 200) {
@@ -156,6 +166,32 @@ fn peak_of_a_single_thread_is_exact<K: Sharing>() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn objects_made_by_growth_are_not_in_use() {
+    for amount in [10, 2_000] {
+        let config = PoolConfig::builder().capacity(1).growth_strategy(GrowthStrategy::Linear { amount });
+        let pool: ThreadSafePool<u64> = build(config.initializer(|| 0));
+        let _held = pool.acquire().unwrap();
+        pool.reserve(amount).unwrap();
+        assert_eq!(pool.statistics().peak_usage, 1);
+    }
+}
+
+/// A thread takes more than it holds usually, unseen in its magazine, while another one flushes that.
+fn peak_is_never_too_low<K: Sharing>() {
+    for _ in 0..rounds(300, 3) {
+        let pool = pool::<u64, K>(1_000);
+        let held: Vec<_> = (0..100).map(|number| pool.allocate(number).unwrap()).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(pool.allocate_batch((0..900).collect::<Vec<_>>())));
+            let more: Vec<_> = (0..5).filter_map(|number| pool.try_allocate(number)).collect();
+            let most = held.len() + more.len();
+            drop(more);
+            assert!(pool.statistics().peak_usage >= most);
+        });
     }
 }
 

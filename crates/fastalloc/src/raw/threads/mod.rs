@@ -568,7 +568,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         let Some(tracker) = &self.tracker else { return Ok(()) };
         let vacancy = self.vacancy_of(taken);
         // SAFETY: the slot is occupied.
-        tracker.track(unsafe { index(vacancy.slot.cast::<MaybeUninit<T>>()) }, place)?;
+        let index = unsafe { index(vacancy.slot.cast::<MaybeUninit<T>>()) };
+        tracker.track(index, self.capacity(), place)?;
         mem::forget(vacancy);
         Ok(())
     }
@@ -678,16 +679,18 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     /// What has happened since the pool was made, besides what the head counts.
     #[cfg(feature = "stats")]
     fn totals(&self) -> PoolStatistics {
-        let allocations = self.head.magazines.iter().map(|magazine| magazine.allocations.load(Relaxed)).sum();
+        // What was taken before what is in use: else what is taken in between would pass for given back.
+        let counted = self.head.counters.counted();
+        let allocations: u64 = self.head.magazines.iter().map(|magazine| magazine.allocations.load(Relaxed)).sum();
         PoolStatistics {
             capacity: self.capacity(),
             bytes_reserved: self.depot.bytes(),
             current_usage: self.capacity().saturating_sub(self.available()),
-            total_allocations: allocations,
+            total_allocations: counted.total_allocations + allocations,
             // Magazines of pools that keep objects have no slots without one.
-            recycled: if self.head.keeps { allocations } else { 0 },
+            recycled: counted.recycled + if self.head.keeps { allocations } else { 0 },
             growth_events: self.depot.growths(),
-            ..Default::default()
+            ..counted
         }
     }
 
@@ -708,7 +711,17 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
     #[cfg(feature = "metrics")]
     pub(crate) fn publish_metrics(&self) {
         let (before, now) = self.published.with(|published| {
-            let now = self.head.counters.since_creation(self.statistics(), self.totals(), published);
+            let (now, total) = (self.statistics(), self.totals());
+            let now = PoolStatistics {
+                peak_usage: now.peak_usage,
+                average_usage: now.average_usage,
+                // Somewhat old if other threads use the pool.
+                total_deallocations: total
+                    .total_allocations
+                    .saturating_sub(total.current_usage as u64)
+                    .max(published.total_deallocations),
+                ..total
+            };
             (mem::replace(published, now), now)
         });
         publish(self.name().unwrap_or(type_name::<T>()), &before, &now);
@@ -972,6 +985,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         let is_idle = patience.wait_until(|| !magazine.owner.is_busy());
         if is_idle {
+            // Until now it could be used unseen.
+            self.note_peak();
             let _transfer = self.head.transfer();
             loop {
                 let batch = magazine.drain();
@@ -1043,7 +1058,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         if let Some(tracker) = &self.tracker {
             for vacancy in &vacancies {
                 // SAFETY: the slot is occupied.
-                tracker.track(unsafe { index(vacancy.slot.cast::<MaybeUninit<T>>()) }, place)?;
+                let index = unsafe { index(vacancy.slot.cast::<MaybeUninit<T>>()) };
+                self.wanted(tracker.track(index, self.capacity(), place))?;
             }
         }
         Ok(vacancies)
@@ -1066,6 +1082,12 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             let mut vacancy = self.vacancy_of((slot, false));
             vacancy.slot().write((maker.initializer)());
             vacancy.has_object = true;
+            // To the depot, not to the thread's magazine: nobody has used it.
+            let Ok(transfer) = self.transfer_out() else { break };
+            mem::forget(vacancy);
+            let wakers = self.give_to_depot(&[slot], true);
+            drop(transfer);
+            wake(&mut wakers.into_iter());
         }
     }
 

@@ -73,7 +73,7 @@ impl<'core, T: Poolable, D: Depot<T>> Waiting<'core, T, D> {
             }
             State::Served(taken) => {
                 self.core.allocated(1, self.with_object && taken.1);
-                self.core.track(taken, self.place)?;
+                self.core.wanted(self.core.track(taken, self.place))?;
                 Poll::Ready(Ok(self.core.vacancy_of(taken)))
             }
             State::Closed | State::Done => Poll::Ready(Err(Error::Closed)),
