@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 cargo fmt --check --all
 cargo fmt --check --manifest-path bench/Cargo.toml
 cargo fmt --check --manifest-path ci/no_std/Cargo.toml
+cargo fmt --check --manifest-path ci/passthrough/Cargo.toml
 cargo fmt --check --manifest-path integrations/async_server/Cargo.toml
 
 export RUSTFLAGS="-D warnings"
@@ -15,5 +16,6 @@ export RUSTDOCFLAGS="-D warnings"
 cargo clippy --locked --workspace --all-targets --all-features
 cargo clippy --locked --package fastalloc --all-targets --no-default-features
 cargo clippy --locked --manifest-path ci/no_std/Cargo.toml
+cargo clippy --locked --manifest-path ci/passthrough/Cargo.toml
 cargo clippy --locked --manifest-path integrations/async_server/Cargo.toml --all-targets
 cargo doc --locked --workspace --all-features --no-deps

@@ -1,18 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests of fastalloc under AddressSanitizer and LeakSanitizer: no invalid access, nothing lost.
 #
-# Needs cargo on Linux; the sanitizers come with the compiler, which is told to take its unstable options.
+# Needs cargo on Linux.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source ci/address_sanitizer.sh
 
-export RUSTC_BOOTSTRAP=1
-# Without the stack: in the tests there are types too large for the table of what is where in a frame.
-export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes -Cllvm-args=-asan-stack=0 -Cdebug-assertions=on"
-export RUSTDOCFLAGS="$RUSTFLAGS"
-# What cannot be allocated is to be an error of the pool, as it is without the sanitizer.
-export ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1"
-
-# With a target, the flags are not for procedural macros, which run inside the compiler.
-host=$(rustc --version --verbose | sed --quiet 's/^host: //p')
 cargo test --package fastalloc --all-features --target "$host" --lib --tests
 cargo test --package fastalloc --all-features --target "$host" --doc
