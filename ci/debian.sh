@@ -29,12 +29,19 @@ debian_llvm() {
 unpack_debian() {
     local root=$1 package=$2
     shift 2
+    unpack_packages "$root" "$(debian_llvm "$package")" "rustc-web=$package" "libstd-rust-web-dev=$package" \
+        "libstd-rust-web-$(cut -d . -f 1,2 <<< "$package")=$package" "$@"
+}
+
+# Unpacks packages into a folder.
+unpack_packages() {
+    local root=$1
+    shift
     rm --recursive --force "$root" "$root.part"
     mkdir --parents "$root.part"
     (
         cd "$root.part"
-        apt-get download --quiet=2 --option APT::Sandbox::User=root "$(debian_llvm "$package")" "rustc-web=$package" \
-            "libstd-rust-web-dev=$package" "libstd-rust-web-$(cut -d . -f 1,2 <<< "$package")=$package" "$@"
+        apt-get download --quiet=2 --option APT::Sandbox::User=root "$@"
         for archive in *.deb; do
             dpkg-deb --extract "$archive" .
             rm "$archive"

@@ -606,7 +606,8 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// std::mem::forget(pool.allocate(String::from("print"))?);
     /// drop(job);
     /// let outstanding = pool.outstanding().expect("the pool tracks leaks");
-    /// assert_eq!(outstanding.objects()[0].place.line(), 6);
+    /// let leak = &outstanding.objects()[0];
+    /// println!("slot {}, allocated at {}, {:?} ago", leak.index, leak.place, leak.age);
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
     #[cfg(feature = "std")]

@@ -199,4 +199,19 @@ fn configuration_can_be_read() {
     assert!(config.pre_initialize() && !config.initialization_strategy().is_lazy());
     assert_eq!(config.growth_strategy().map(|strategy| strategy.compute_growth(1)), Some(5));
     assert!(format!("{config:?}").contains("initialization_strategy: Custom { resets: true, .. }"));
+    let config = PoolConfigBuilder::<u64>::default().name("jobs").capacity(1).initializer(|| 1).build().unwrap();
+    assert!(config.initialization_strategy().is_eager() && config.name() == Some("jobs"));
+    assert!(format!("{config:?}").contains("initialization_strategy: Eager { .. }"), "{config:?}");
+}
+
+#[test]
+#[cfg(feature = "std")]
+fn leak_policy_can_be_read() {
+    use fastalloc::LeakPolicy;
+
+    let config = builder().track_leaks(true).leak_policy(LeakPolicy::tell(|_| ())).build().unwrap();
+    assert!(config.track_leaks() && matches!(config.leak_policy(), Some(LeakPolicy::Tell { .. })));
+    assert!(format!("{config:?}").contains("leak_policy: Some(Tell { .. })"), "{config:?}");
+    let config = builder().build().unwrap();
+    assert!(!config.track_leaks() && config.leak_policy().is_none());
 }

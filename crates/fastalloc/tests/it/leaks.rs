@@ -163,6 +163,8 @@ fn report_groups_by_place_and_sorts_by_age() {
 
     let outstanding = pool.outstanding().unwrap();
     assert_eq!((outstanding.name(), outstanding.type_name()), (Some("numbers"), "u64"));
+    assert_eq!((&outstanding).into_iter().count(), outstanding.objects().len());
+    assert!(format!("{pool:?}").contains("numbers"), "{pool:?}");
     let indices: Vec<_> = outstanding.objects().iter().map(|held| held.index).collect();
     assert_eq!(indices, [first.index(), many[0].index(), many[1].index(), many[2].index()]);
     assert!(outstanding.objects().is_sorted_by(|older, newer| older.age >= newer.age));

@@ -145,6 +145,8 @@ fn handles_that_outlive_the_pool_are_told_once<K: Sharing>() {
     let policy = LeakPolicy::tell(move |outstanding| listener.lock().unwrap().push(outstanding.to_string()));
     let pool: SharedPool<u64, K> = build(config(3).name("jobs").track_leaks(true).leak_policy(policy));
     let (one, two) = (pool.allocate(1).unwrap(), pool.clone().allocate_shared(2).unwrap());
+    assert_eq!(pool.held_longer_than(Duration::ZERO).map(|outstanding| outstanding.objects().len()), Some(2));
+    assert!(format!("{pool:?}").contains("jobs"), "{pool:?}");
     assert!(told.lock().unwrap().is_empty(), "the first clone is still there");
     let weak = two.downgrade();
     drop(pool);
