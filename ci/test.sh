@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo test --workspace --all-features
-cargo test --workspace --all-features --profile optimized
+cargo test --workspace --all-features --profile optimized --lib --tests
 cargo test --package fastalloc --no-default-features
 # The lock of std instead of parking_lot's.
 cargo test --package fastalloc --features lock-free --test threads

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The checks that take too long for the gate. Takes some hours on two cores.
+#
+# Needs what the scripts need that it calls.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+ci/coverage.sh
+ci/powerset.sh
+ci/miri.sh
+LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
+ci/loom_mutations.py
+ci/deliberate_bugs.py
