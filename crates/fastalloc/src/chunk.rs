@@ -17,6 +17,7 @@ use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::cell::Cell;
+use core::mem;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
@@ -489,19 +490,13 @@ impl Chunks {
     /// Gets memory for a region that has none.
     pub(crate) fn restore(&mut self, region: usize) -> Result<()> {
         if self.regions[region].memory.is_null() {
-            let memory = self.geometry.allocate(self.regions[region].slots)?;
-            self.furnish(region, memory);
+            self.regions[region].memory = self.geometry.allocate(self.regions[region].slots)?;
+            for chunk in self.chunks_with_header(region) {
+                let base = self.write_header(region, chunk);
+                self.set_base(chunk, base);
+            }
         }
         Ok(())
-    }
-
-    /// Gives memory to a region that has none.
-    fn furnish(&mut self, region: usize, memory: *mut u8) {
-        self.regions[region].memory = memory;
-        for chunk in self.chunks_with_header(region) {
-            let base = self.write_header(region, chunk);
-            self.set_base(chunk, base);
-        }
     }
 
     /// Gets other memory for a slot, which is the only one of its region, and gives the old memory back; unless weak
@@ -513,11 +508,14 @@ impl Chunks {
     pub(crate) unsafe fn renew(&mut self, index: usize) -> NonNull<u8> {
         let region = self.region_of(index);
         if !self.has_weak_handles(region) {
-            // While the old memory is there, so that the address is another one.
-            if let Ok(memory) = self.geometry.allocate(self.regions[region].slots) {
+            // The old memory is there until the region has other, so that the address is another one.
+            let old = mem::replace(&mut self.regions[region].memory, ptr::null_mut());
+            let restored = self.restore(region);
+            let new = mem::replace(&mut self.regions[region].memory, old);
+            if restored.is_ok() {
                 // SAFETY: the caller says so, and the region has no other slot.
                 unsafe { self.release(region) };
-                self.furnish(region, memory);
+                self.regions[region].memory = new;
             }
         }
         // SAFETY: the caller says so.
