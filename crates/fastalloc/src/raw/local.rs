@@ -849,7 +849,7 @@ pub(super) unsafe fn destroy<T>(slots: &mut impl Iterator<Item = NonNull<T>>, sc
 /// indices of the next region may come into use before the rest of this one. `false` if there is no memory.
 fn withhold_unknown(allocator: &mut impl Allocator, region: &Region) -> bool {
     let unknown = (region.first_index + region.slots).saturating_sub(allocator.capacity());
-    let grown = allocator.grow(unknown).is_ok();
+    let grown = unknown == 0 || allocator.grow(unknown).is_ok();
     while allocator.allocate().is_some() {}
     grown
 }

@@ -166,7 +166,11 @@ impl Setup {
         };
         let config = PoolConfig::builder();
         #[cfg(feature = "std")]
-        let config = config.track_leaks(self.tracks_leaks);
+        let config = if self.tracks_leaks {
+            config.track_leaks(true).leak_policy(fastalloc::LeakPolicy::Ignore)
+        } else {
+            config
+        };
         config
             .capacity(self.capacity)
             .max_capacity((self.growth != Growth::Never).then_some(LIMIT))
