@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 cargo fmt --check --all
 cargo fmt --check --manifest-path bench/Cargo.toml
+cargo fmt --check --manifest-path cfail/Cargo.toml
 cargo fmt --check --manifest-path ci/no_std/Cargo.toml
 cargo fmt --check --manifest-path ci/passthrough/Cargo.toml
 cargo fmt --check --manifest-path integrations/async_server/Cargo.toml
@@ -15,6 +16,7 @@ export RUSTFLAGS="-D warnings"
 export RUSTDOCFLAGS="-D warnings"
 cargo clippy --locked --workspace --all-targets --all-features
 cargo clippy --locked --package fastalloc --all-targets --no-default-features
+cargo clippy --locked --manifest-path cfail/Cargo.toml
 cargo clippy --locked --manifest-path ci/no_std/Cargo.toml
 cargo clippy --locked --manifest-path ci/passthrough/Cargo.toml
 cargo clippy --locked --manifest-path integrations/async_server/Cargo.toml --all-targets
