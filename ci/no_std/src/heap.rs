@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-pub(crate) const SIZE: usize = 16 << 20;
+pub(crate) const SIZE: usize = 8 << 20;
 
 /// What is given back is counted, but not used again.
 pub(crate) struct Heap {

@@ -1,7 +1,7 @@
 //! Uses the pools in a program without `std`: its own entry point, panic handler and heap.
 //!
-//! Exits with 0, or with the number of the first check that failed, with 100 if memory was not given
-//! back, or with 101 after a panic.
+//! Its status at the end is 0, or the number of the first check that failed, 100 if memory was not given
+//! back, or 101 after a panic. How it begins and ends depends on the [`system`].
 
 #![no_std]
 #![no_main]
@@ -9,12 +9,15 @@
 extern crate alloc;
 
 mod heap;
+#[cfg_attr(target_family = "wasm", path = "system/wasm.rs")]
+#[cfg_attr(target_arch = "arm", path = "system/arm.rs")]
+#[cfg_attr(unix, path = "system/unix.rs")]
+mod system;
 
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::ffi::c_int;
 use core::panic::PanicInfo;
 
 use fastalloc::{BitmapAllocator, Error, FixedPool, GrowingPool, GrowthStrategy, PoolConfig, Poolable, Result};
@@ -36,11 +39,11 @@ const CHECKS: [fn() -> Result<bool>; 9] = [
     impossible_size,
     exhausted_heap,
 ];
-const LEAK: c_int = 100;
-const PANIC: c_int = 101;
+const LEAK: i32 = 100;
+const PANIC: i32 = 101;
 
-#[unsafe(no_mangle)]
-extern "C" fn main() -> c_int {
+/// Returns the status.
+fn check_all() -> i32 {
     for (check, status) in CHECKS.into_iter().zip(1..) {
         if check() != Ok(true) {
             return status;
@@ -159,19 +162,5 @@ fn exhausted_heap() -> Result<bool> {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    // SAFETY: the function takes any status.
-    unsafe { _exit(PANIC) }
+    system::exit(PANIC)
 }
-
-// The one part of the system that the program needs.
-#[link(name = "c")]
-unsafe extern "C" {
-    fn _exit(status: c_int) -> !;
-}
-
-// The `alloc` that comes with the compiler was built to unwind, and refers to these.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
-
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() {}

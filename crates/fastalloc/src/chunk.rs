@@ -20,9 +20,11 @@ use core::cell::Cell;
 use core::mem;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
+#[cfg(target_has_atomic = "ptr")]
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{
     AtomicPtr, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Release},
 };
 
 use crate::error::{Error, Result};
