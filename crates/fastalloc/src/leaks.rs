@@ -286,13 +286,12 @@ impl Tracker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
 mod tests {
     use super::*;
 
     /// What the documents say.
     #[test]
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     fn note_takes_forty_bytes() {
         assert_eq!(size_of::<Option<Holder>>(), 40);
     }

@@ -9,8 +9,8 @@ use fastalloc::{
 };
 
 use crate::support::{
-    Counted, Ledger, Reporter, build, config, event, events, inject, on_every_growing_pool, on_every_pool, panic_at,
-    panic_message, pool, survive,
+    BEYOND_MEMORY, Counted, Ledger, Reporter, build, config, event, events, inject, on_every_growing_pool,
+    on_every_pool, panic_at, panic_message, pool, survive,
 };
 
 on_every_pool! {
@@ -306,7 +306,7 @@ fn batch_takes_no_more_and_no_less_than_announced<A: Allocator + Default, K: Kin
 
 fn batch_of_an_absurd_length_is_an_error<A: Allocator + Default, K: Kind>() {
     let pool = pool::<u32, A, K>(5);
-    for announced in [usize::MAX, usize::MAX / 2, usize::MAX / 8, 1 << 45] {
+    for announced in [usize::MAX, usize::MAX / 2, usize::MAX / 8, BEYOND_MEMORY] {
         let error = pool.allocate_batch(Liar { left: 1, announced }).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. } | Error::PoolExhausted { .. }), "{error:?}");
         assert!(pool.is_empty());

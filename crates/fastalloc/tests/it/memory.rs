@@ -6,7 +6,7 @@ use fastalloc::{
 };
 
 use crate::heap::{Painted, fail_at, measure};
-use crate::support::{BLOCK, Ledger, build, config, on_every_growing_pool, on_every_pool, pool};
+use crate::support::{BEYOND_MEMORY, BLOCK, Ledger, build, config, on_every_growing_pool, on_every_pool, pool};
 
 on_every_pool! {
     everything_is_freed_in_the_end
@@ -274,7 +274,7 @@ fn impossible_sizes_are_out_of_memory<A: Allocator + Default, K: Kind>() {
     }
 
     // Beyond the indices, beyond the address space, and beyond any machine's memory.
-    for capacity in [usize::MAX, usize::MAX / 2, usize::MAX / 64, 1 << 40] {
+    for capacity in [usize::MAX, usize::MAX / 2, usize::MAX / 64, BEYOND_MEMORY] {
         assert!(matches!(attempt::<Bytes<64>, A, K>(capacity, 1), Error::OutOfMemory { .. }));
         assert!(matches!(attempt::<Bytes<0>, A, K>(capacity, 1), Error::OutOfMemory { .. }));
     }
@@ -412,7 +412,7 @@ fn trim_keeps_occupied_and_weakly_referenced_blocks<A: Allocator + Default>() {
 }
 
 fn growth_beyond_memory_is_an_error<A: Allocator + Default>() {
-    for step in [usize::MAX, usize::MAX / 100, 1 << 40, u32::MAX as usize] {
+    for step in [usize::MAX, usize::MAX / 100, BEYOND_MEMORY, u32::MAX as usize] {
         let strategy = GrowthStrategy::Custom { compute: Box::new(move |_| step) };
         let pool: GrowingPool<Bytes<65_536>, A> = build(PoolConfig::builder().capacity(1).growth_strategy(strategy));
         let first = pool.allocate(Bytes([1; 65_536])).unwrap();

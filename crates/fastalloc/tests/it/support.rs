@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use fastalloc::{Allocator, GrowthStrategy, Kind, Pool, PoolConfig, PoolConfigBuilder, Poolable};
 
+/// So many objects, even small ones, that no machine has memory for them.
+pub(crate) const BEYOND_MEMORY: usize = 1 << if usize::BITS > 32 { 40 } else { 30 };
+
 /// Turns generic functions `fn test<A: Allocator + Default, K: Kind>()` into one test for each pool and allocator.
 macro_rules! on_every_pool {
     ($($test:ident)*) => {

@@ -8,8 +8,8 @@ use fastalloc::{
 };
 
 use crate::support::{
-    Counted, Ledger, Reporter, build, config, event, events, inject, on_every_shared_pool, panic_at, panic_message,
-    pool, survive,
+    BEYOND_MEMORY, Counted, Ledger, Reporter, build, config, event, events, inject, on_every_shared_pool, panic_at,
+    panic_message, pool, survive,
 };
 
 on_every_shared_pool! {
@@ -311,7 +311,7 @@ fn batch_takes_no_more_and_no_less_than_announced<K: Sharing>() {
 
 fn batch_of_an_absurd_length_is_an_error<K: Sharing>() {
     let pool = pool::<u32, K>(5);
-    for announced in [usize::MAX, usize::MAX / 2, usize::MAX / 8, 1 << 45] {
+    for announced in [usize::MAX, usize::MAX / 2, usize::MAX / 8, BEYOND_MEMORY] {
         let error = pool.allocate_batch(Liar { left: 1, announced }).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. } | Error::PoolExhausted { .. }), "{error:?}");
         assert!(pool.is_empty());
@@ -319,7 +319,7 @@ fn batch_of_an_absurd_length_is_an_error<K: Sharing>() {
 }
 
 fn memory_that_cannot_be_had_is_an_error<K: Sharing>() {
-    for capacity in [usize::MAX, usize::MAX / 8, isize::MAX as usize, 1 << 40] {
+    for capacity in [usize::MAX, usize::MAX / 8, isize::MAX as usize, BEYOND_MEMORY] {
         let error = SharedPool::<[u64; 8], K>::new(capacity).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. }), "{error:?}");
     }

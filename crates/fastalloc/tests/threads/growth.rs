@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use fastalloc::{Error, GrowthStrategy, PoolConfig, PoolConfigBuilder, ThreadSafeHandle, ThreadSafePool};
 
-use crate::support::{BLOCK, Counted, Ledger, build, inject, survive, together};
+use crate::support::{BEYOND_MEMORY, BLOCK, Counted, Ledger, build, inject, survive, together};
 
 /// The capacities that a pool has while it is filled with so many objects.
 fn capacities(strategy: GrowthStrategy, start: usize, objects: usize) -> Vec<usize> {
@@ -115,7 +115,7 @@ fn growth_beyond_all_memory_is_an_error() {
     let pool: ThreadSafePool<[u64; 8]> = build(PoolConfig::builder().capacity(1).growth_strategy(strategy));
     let one = pool.allocate([1; 8]).unwrap();
     assert!(matches!(pool.allocate([2; 8]), Err(Error::OutOfMemory { .. })));
-    assert!(matches!(pool.reserve(1 << 50), Err(Error::OutOfMemory { .. })));
+    assert!(matches!(pool.reserve(BEYOND_MEMORY), Err(Error::OutOfMemory { .. })));
     assert!(matches!(pool.allocate_wait([2; 8]), Err(Error::OutOfMemory { .. })), "it does not wait for memory");
     assert_eq!((*one, pool.capacity(), pool.allocated()), ([1; 8], 1, 1));
     drop(one);

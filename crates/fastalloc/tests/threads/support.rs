@@ -14,7 +14,8 @@ use fastalloc::{Error, PoolConfigBuilder, Poolable, SharedPool, Sharing};
 mod it;
 
 pub(crate) use it::{
-    BLOCK, Counted, Injected, Ledger, Reporter, config, event, events, inject, panic_at, panic_message, survive, traits,
+    BEYOND_MEMORY, BLOCK, Counted, Injected, Ledger, Reporter, config, event, events, inject, panic_at, panic_message,
+    survive, traits,
 };
 
 /// Turns generic functions `fn test<K: Sharing>()` into one test for each kind of pool.
