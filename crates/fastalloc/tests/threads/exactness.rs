@@ -48,7 +48,7 @@ where
                     // All that are left now and then, else one.
                     let wanted = if random.once_in(20) { each - held.len() } else { 1 };
                     for at in 0..wanted {
-                        let mark = (number << 40 | operation << 20 | at) as u64;
+                        let mark = (number as u64) << 40 | (operation as u64) << 20 | at as u64;
                         let handle = pool.allocate(tally.value(mark)).expect("each thread has its share");
                         gate.enter(threads * each);
                         held.push((mark, handle));
