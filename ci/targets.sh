@@ -4,7 +4,6 @@
 #   thumbv7em, wasm32              the program without std, ci/no_std, in QEMU and in node
 #   thumbv6m, riscv32imac, x86_64  fastalloc is built for machines without a system, the first without compare-and-swap
 #   i686, s390x                    the tests with 32 bits, and with the most significant byte first, in QEMU
-#   powerpc                        fastalloc has no errors where there is std, but no atomic of 64 bits
 #
 # Needs cargo on Linux, and what `need` names below; root installs that. std is compiled for each of them, from the
 # sources of rustup's toolchain if it has the component rust-src, else from Debian's, with the compiler of its package
@@ -70,10 +69,6 @@ check() {
                 CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER="qemu-s390x -L /usr/s390x-linux-gnu" \
                 tests s390x-unknown-linux-gnu
             ;;
-        powerpc)
-            RUSTFLAGS="-D warnings" cargo check --locked --package fastalloc --features std,stats,serde,zeroize,derive \
-                -Zbuild-std --target powerpc-unknown-linux-gnu
-            ;;
         *)
             echo "unknown: $1" >&2
             return 1
@@ -81,7 +76,7 @@ check() {
     esac
 }
 
-(( $# > 0 )) || set thumbv7em wasm32 thumbv6m riscv32imac x86_64 i686 s390x powerpc
+(( $# > 0 )) || set thumbv7em wasm32 thumbv6m riscv32imac x86_64 i686 s390x
 
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/targets"
 if [[ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]]; then
