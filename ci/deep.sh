@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 ci/coverage.sh
 ci/powerset.sh
 ci/miri.sh
+ci/targets.sh
+ci/fuzz.sh 600
 LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
 ci/loom_mutations.py
 ci/deliberate_bugs.py

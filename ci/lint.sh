@@ -10,6 +10,7 @@ cargo fmt --check --manifest-path bench/Cargo.toml
 cargo fmt --check --manifest-path cfail/Cargo.toml
 cargo fmt --check --manifest-path ci/no_std/Cargo.toml
 cargo fmt --check --manifest-path ci/passthrough/Cargo.toml
+cargo fmt --check --manifest-path fuzz/Cargo.toml
 cargo fmt --check --manifest-path ci/public_api/Cargo.toml
 cargo fmt --check --manifest-path integrations/async_server/Cargo.toml
 

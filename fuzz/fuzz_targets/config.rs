@@ -196,14 +196,14 @@ fn build<T: Poolable + Default + 'static>(calls: &[Call]) {
     if !told.has_initializer {
         round_trips::<PoolConfig<T>>(&config);
     }
-    let bytes = config.capacity().saturating_mul(config.alignment().max(size_of::<T>()));
-    // What is between is for the machine to say.
-    if (config.capacity() > 200 || bytes > 1 << 22) && bytes < 1 << 44 {
+    // What is neither small nor absurd is for the machine to say.
+    let slot = config.alignment().max(size_of::<T>());
+    let is_large = config.capacity() > 1 << 40 || (config.capacity() <= 200 && slot > 1 << 44);
+    if !is_large && (config.capacity() > 200 || config.capacity() * slot > 1 << 22) {
         return;
     }
-    let is_large = bytes >= 1 << 44;
     let again = || configure::<T>(calls).0.build().unwrap();
-    let may_be_fixed = !told.grows && told.max_capacity.is_none();
+    let may_be_fixed = !told.grows && told.max_capacity.is_none_or(|max| Some(max) == told.capacity);
     let for_one = !told.thread_cache;
     let attempts: [(Result<Box<dyn TryAllocate>>, bool); 5] = [
         (FixedPool::with_config(again()).map(boxed), may_be_fixed && for_one),

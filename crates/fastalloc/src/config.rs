@@ -198,8 +198,8 @@ impl<T> PoolConfigBuilder<T> {
 
     /// Number of slots that a growing pool never exceeds. Default: no limit.
     ///
-    /// A growth step that would pass the limit is cut to end there. Pools that never grow refuse a
-    /// configuration with this field.
+    /// A growth step that would pass the limit is cut to end there. Pools that never grow accept only
+    /// their capacity.
     pub fn max_capacity(mut self, max_capacity: Option<usize>) -> Self {
         self.max_capacity = max_capacity;
         self
