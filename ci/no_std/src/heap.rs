@@ -6,7 +6,8 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-pub(crate) const SIZE: usize = 8 << 20;
+/// Chunks are aligned to as much as 2 MiB where pointers have 64 bits, and boards have little memory.
+pub(crate) const SIZE: usize = if cfg!(target_pointer_width = "64") { 16 << 20 } else { 8 << 20 };
 
 /// What is given back is counted, but not used again.
 pub(crate) struct Heap {
