@@ -17,15 +17,13 @@ use crate::world::{Boxed, Line, Nothing};
 
 pub use crate::program::{Setup, Step};
 
-/// Pools for one thread: each kind, each allocator and each value, though not in all combinations.
+/// Pools for one thread: each kind with each allocator, and one sort of values, since all would take long to build.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Kind {
     FixedStack,
     FixedFreeList,
     FixedBitmap,
-    GrowingNothing,
-    GrowingLine,
-    GrowingBoxed,
+    GrowingStack,
     GrowingFreeList,
     GrowingBitmap,
     ThreadLocalStack,
@@ -40,13 +38,11 @@ impl Kind {
             Self::FixedStack => run::<Boxed, FixedPool<_, StackAllocator>>(setup, false, steps),
             Self::FixedFreeList => run::<Line, FixedPool<_, FreeListAllocator>>(setup, false, steps),
             Self::FixedBitmap => run::<Nothing, FixedPool<_, BitmapAllocator>>(setup, false, steps),
-            Self::GrowingNothing => run::<Nothing, GrowingPool<_, StackAllocator>>(setup, true, steps),
-            Self::GrowingLine => run::<Line, GrowingPool<_, StackAllocator>>(setup, true, steps),
-            Self::GrowingBoxed => run::<Boxed, GrowingPool<_, StackAllocator>>(setup, true, steps),
-            Self::GrowingFreeList => run::<Boxed, GrowingPool<_, FreeListAllocator>>(setup, true, steps),
+            Self::GrowingStack => run::<Boxed, GrowingPool<_, StackAllocator>>(setup, true, steps),
+            Self::GrowingFreeList => run::<Nothing, GrowingPool<_, FreeListAllocator>>(setup, true, steps),
             Self::GrowingBitmap => run::<Line, GrowingPool<_, BitmapAllocator>>(setup, true, steps),
-            Self::ThreadLocalStack => run::<Line, ThreadLocalPool<_, StackAllocator>>(setup, false, steps),
-            Self::ThreadLocalFreeList => run::<Nothing, ThreadLocalPool<_, FreeListAllocator>>(setup, false, steps),
+            Self::ThreadLocalStack => run::<Nothing, ThreadLocalPool<_, StackAllocator>>(setup, false, steps),
+            Self::ThreadLocalFreeList => run::<Line, ThreadLocalPool<_, FreeListAllocator>>(setup, false, steps),
             Self::ThreadLocalBitmap => run::<Boxed, ThreadLocalPool<_, BitmapAllocator>>(setup, false, steps),
         }
     }
@@ -56,9 +52,7 @@ impl Kind {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum SharedKind {
     ThreadSafeNothing,
-    ThreadSafeLine,
     ThreadSafeBoxed,
-    LockFreeNothing,
     LockFreeLine,
     LockFreeBoxed,
 }
@@ -68,9 +62,7 @@ impl SharedKind {
     pub fn run(self, setup: Setup, steps: &[Step]) {
         match self {
             Self::ThreadSafeNothing => run::<Nothing, ThreadSafePool<_>>(setup, true, steps),
-            Self::ThreadSafeLine => run::<Line, ThreadSafePool<_>>(setup, true, steps),
             Self::ThreadSafeBoxed => run::<Boxed, ThreadSafePool<_>>(setup, true, steps),
-            Self::LockFreeNothing => run::<Nothing, LockFreePool<_>>(setup, false, steps),
             Self::LockFreeLine => run::<Line, LockFreePool<_>>(setup, false, steps),
             Self::LockFreeBoxed => run::<Boxed, LockFreePool<_>>(setup, false, steps),
         }

@@ -7,7 +7,7 @@ use crate::world::{Site, Value, World, is_refused, user_code};
 
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Setup {
-    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=12))]
+    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=6))]
     pub(crate) capacity: usize,
     pub(crate) growth: Growth,
     pub(crate) life: Life,
