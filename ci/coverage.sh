@@ -30,7 +30,7 @@ if [[ ! -x "$tools/llvm-cov" ]]; then
 fi
 
 rm --recursive --force "$target/profiles"
-# Without inlining, which hides lines from the counters; each test process writes a profile of its own.
+# Each test process writes a profile of its own.
 CARGO_TARGET_DIR="$target" LLVM_PROFILE_FILE="$target/profiles/%p-%m.profraw" RUSTFLAGS="-Cinstrument-coverage" \
     cargo test --quiet --package fastalloc --all-features --lib --tests --no-run --message-format=json \
     | sed --quiet 's/.*"executable":"\([^"]*\)".*/\1/p' > "$target/programs"

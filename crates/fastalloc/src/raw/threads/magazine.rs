@@ -30,7 +30,7 @@ const TABLES: usize = if cfg!(fastalloc_loom) { 1 } else { 16 };
 ///
 /// Only one thread uses it at a time: its owner between [`Thread::enter`] and [`Thread::leave`], or one that
 /// found the owner outside of that section, while the pool's magazines were out of use. The fields are
-/// atomic because others look how full it is.
+/// atomic because others look how full it is, and may reset what the statistics of it are.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Magazine {
