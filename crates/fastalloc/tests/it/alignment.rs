@@ -2,20 +2,47 @@
 
 use std::collections::HashSet;
 
-use fastalloc::{Allocator, Growing, GrowthStrategy, Kind, OwnedHandle, Pool, PoolConfig, Poolable};
+use fastalloc::{Allocator, Growing, GrowthStrategy, Kind, OwnedHandle, Pool, PoolConfig, Poolable, StackAllocator};
 
 use crate::support::{build, config, on_every_growing_pool, on_every_pool, pool};
 
 on_every_pool! {
     configured_alignments_are_honoured
-    over_aligned_types_are_aligned
-    sizes_of_all_kinds_are_kept_apart
     zero_sized_values_have_handles_of_their_own
     very_large_values_are_built_in_place
 }
 
 on_every_growing_pool! {
     grown_slots_are_aligned_too
+}
+
+// Where a slot is depends neither on the allocator nor on the thread, and each type has a pool compiled for it.
+mod fixed {
+    use fastalloc::Fixed;
+
+    #[test]
+    fn over_aligned_types_are_aligned() {
+        super::over_aligned_types_are_aligned::<Fixed>();
+    }
+
+    #[test]
+    fn sizes_of_all_kinds_are_kept_apart() {
+        super::sizes_of_all_kinds_are_kept_apart::<Fixed>();
+    }
+}
+
+mod growing {
+    use fastalloc::Growing;
+
+    #[test]
+    fn over_aligned_types_are_aligned() {
+        super::over_aligned_types_are_aligned::<Growing>();
+    }
+
+    #[test]
+    fn sizes_of_all_kinds_are_kept_apart() {
+        super::sizes_of_all_kinds_are_kept_apart::<Growing>();
+    }
 }
 
 /// Fills a pool with default values, and checks where they are.
@@ -64,12 +91,12 @@ macro_rules! aligned_types {
             impl Poolable for $Name {}
         )*
 
-        fn over_aligned_types_are_aligned<A: Allocator + Default, K: Kind>() {
+        fn over_aligned_types_are_aligned<K: Kind>() {
             $(
                 let values: Vec<_> = (0..40).map($Name).collect();
-                check(&pool::<$Name, A, K>(values.len()), $align, &values);
+                check(&pool::<$Name, StackAllocator, K>(values.len()), $align, &values);
                 if $align < 4096 {
-                    check(&build::<$Name, A, K>(config(values.len()).alignment(4096)), 4096, &values);
+                    check(&build::<$Name, StackAllocator, K>(config(values.len()).alignment(4096)), 4096, &values);
                 }
             )*
         }
@@ -81,13 +108,13 @@ aligned_types! {
     Align32768: 32768, Align65536: 65536,
 }
 
-fn sizes_of_all_kinds_are_kept_apart<A: Allocator + Default, K: Kind>() {
+fn sizes_of_all_kinds_are_kept_apart<K: Kind>() {
     macro_rules! sizes {
         ($($size:literal)*) => {$(
             let count = if $size < 100 { 5_000 } else { 1_000_000 / $size + 3 };
             let count = if cfg!(miri) { count / 100 + 3 } else { count };
             let values: Vec<_> = (0..count).map(|at| [at as u8; $size]).collect();
-            check(&pool::<[u8; $size], A, K>(count), 1, &values);
+            check(&pool::<[u8; $size], StackAllocator, K>(count), 1, &values);
         )*};
     }
     sizes!(0 1 2 3 5 7 9 12 17 24 33 63 65 100 127 129 1000 1023 4095 4097 16383 16385 40000 131071 131072 131073 300000);
