@@ -2,6 +2,8 @@
 #
 # Needs apt-get and dpkg-deb.
 
+shopt -s inherit_errexit
+
 # Prints the newest version of the package with the compiler whose version begins so; root asks for new lists
 # if there is none.
 debian_version() {
@@ -31,6 +33,25 @@ unpack_debian() {
     shift 2
     unpack_packages "$root" "$(debian_llvm "$package")" "rustc-web=$package" "libstd-rust-web-dev=$package" \
         "libstd-rust-web-$(cut -d . -f 1,2 <<< "$package")=$package" "$@"
+}
+
+# Prints a folder with the newest compiler, the sources of std, and what goes with them: lld, LLVM's tools, the libraries
+# of the sanitizers. Made if it is not there yet; prints nothing if Debian has none.
+debian_with_sources() {
+    local root="${CARGO_TARGET_DIR:-$PWD/target}/debian" package llvm
+    if [[ ! -e $root ]]; then
+        package=$(debian_version "")
+        [[ -n $package ]] || return 0
+        llvm=$(debian_llvm "$package")
+        llvm=${llvm#libllvm}
+        # rust-lld is in rust-web-llvm and lld.
+        unpack_debian "$root" "$package" "rust-web-src=$package" "rust-web-llvm=$package" "lld-$llvm" "llvm-$llvm" \
+            "libclang-rt-$llvm-dev" >&2
+        # Where the compiler looks for the library of ThreadSanitizer.
+        ln --symbolic "$root/usr/lib/llvm-$llvm/lib/clang/$llvm/lib/linux/libclang_rt.tsan-$(uname --machine).a" \
+            "$root/usr/lib/rustlib/$(uname --machine)-unknown-linux-gnu/lib/librustc-stable_rt.tsan.a"
+    fi
+    echo "$root"
 }
 
 # Unpacks packages into a folder.

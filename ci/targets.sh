@@ -78,23 +78,17 @@ check() {
 
 (( $# > 0 )) || set thumbv7em wasm32 thumbv6m riscv32imac x86_64 i686 s390x
 
-CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/targets"
+target="${CARGO_TARGET_DIR:-$PWD/target}/targets"
 if [[ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]]; then
-    root="$CARGO_TARGET_DIR/debian"
-    if [[ ! -e $root ]]; then
-        package=$(debian_version "")
-        if [[ -z $package ]]; then
-            skip "$*: neither rustup nor Debian has the sources of std (rustup component add rust-src)"
-            exit 0
-        fi
-        llvm=$(debian_llvm "$package")
-        # The linker rust-lld is in the last two.
-        unpack_debian "$root" "$package" "rust-web-src=$package" "rust-web-llvm=$package" "lld-${llvm#libllvm}"
+    root=$(debian_with_sources)
+    if [[ -z $root ]]; then
+        skip "$*: neither rustup nor Debian has the sources of std (rustup component add rust-src)"
+        exit 0
     fi
     export RUSTC="$root/usr/bin/rustc" PATH="$PATH:$root/usr/bin"
     export LD_LIBRARY_PATH="$root/usr/lib/$(uname --machine)-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
-export CARGO_TARGET_DIR RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
+export CARGO_TARGET_DIR=$target RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
 
 for target in "$@"; do
     start=$SECONDS

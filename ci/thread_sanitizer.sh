@@ -19,18 +19,9 @@ skip() {
 
 libraries='' symbolizer=''
 if [[ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]]; then
-    root="${CARGO_TARGET_DIR:-$PWD/target}/thread_sanitizer"
+    root=$(debian_with_sources)
+    [[ -n $root ]] || skip "neither rustup nor Debian has the sources of std (rustup component add rust-src)"
     libraries="$root/usr/lib/$(uname --machine)-linux-gnu"
-    # Where the compiler looks for the sanitizer's library.
-    runtime="$root/usr/lib/rustlib/$(uname --machine)-unknown-linux-gnu/lib/librustc-stable_rt.tsan.a"
-    if [[ ! -e $runtime ]]; then
-        package=$(debian_version "")
-        [[ -n $package ]] || skip "neither rustup nor Debian has the sources of std (rustup component add rust-src)"
-        llvm=$(debian_llvm "$package")
-        llvm=${llvm#libllvm}
-        unpack_debian "$root" "$package" "rust-web-src=$package" "libclang-rt-$llvm-dev" "llvm-$llvm"
-        ln --symbolic "$root/usr/lib/llvm-$llvm/lib/clang/$llvm/lib/linux/libclang_rt.tsan-$(uname --machine).a" "$runtime"
-    fi
     export RUSTC="$root/usr/bin/rustc"
     # What gives reports names and line numbers.
     symbolizer=":external_symbolizer_path=$(echo "$root"/usr/lib/llvm-*/bin/llvm-symbolizer)"
