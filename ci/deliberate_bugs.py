@@ -117,12 +117,20 @@ MISTAKES = [
     ),
     # Slots.
     Mistake(
-        "a chunk has a slot too many",
+        "the number of a chunk is rounded down at some borders",
+        CHUNK,
+        "        Self { per_chunk, factor: (1_u64 << shift).div_ceil(per_chunk as u64), shift }\n",
+        "        Self { per_chunk, factor: (1_u64 << shift) / per_chunk as u64, shift }\n",
+        IT,
+        "alignment::",
+    ),
+    Mistake(
+        "chunks are twice as far apart as they must be",
         CHUNK,
         "    let slots = chunk_align.saturating_sub(first) / stride;\n",
         "    let slots = chunk_align.saturating_sub(first) / stride + 1;\n",
         IT,
-        "alignment::",
+        "memory::",
     ),
     Mistake(
         "the configured alignment is ignored",
@@ -172,7 +180,7 @@ MISTAKES = [
         "        let bit = word.trailing_zeros() as usize;\n        *word &= *word - 1;\n",
         "        let bit = 63 - word.leading_zeros() as usize;\n        *word &= !(1 << bit);\n",
         LIB,
-        "bitmap",
+        "lowest_vacant",
     ),
     Mistake(
         "the free list is a stack",
@@ -213,8 +221,8 @@ MISTAKES = [
         CHUNK,
         "        if result.is_err() {\n            self.truncate(regions_before);\n        }\n",
         "        let _ = regions_before;\n",
-        IT,
-        "heap::",
+        THREADS,
+        "memory::",
     ),
     # Recycled objects.
     Mistake(

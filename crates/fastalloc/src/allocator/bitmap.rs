@@ -219,7 +219,35 @@ impl fmt::Debug for BitmapAllocator {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn lowest_vacant_index_comes_first() {
+        let mut allocator = BitmapAllocator::new(5_000).unwrap();
+        let mut vacant: BTreeSet<_> = (0..5_000).collect();
+        let mut occupied = Vec::new();
+        let mut random = 1_usize;
+        for step in 0..50_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1);
+            // Long ways up and down.
+            let up = step / 7_000 % 2 == 0;
+            if (random >> 20) % 8 < if up { 6 } else { 2 } {
+                let index = allocator.allocate();
+                assert_eq!(index, vacant.pop_first());
+                occupied.extend(index);
+            } else if !occupied.is_empty() {
+                let index = occupied.swap_remove((random >> 8) % occupied.len());
+                allocator.free(index);
+                vacant.insert(index);
+            }
+            if step == 20_000 {
+                allocator.grow(5_000).unwrap();
+                vacant.extend(5_000..10_000);
+            }
+        }
+    }
 
     #[test]
     fn bits_are_reserved_but_untouched() {

@@ -27,6 +27,7 @@ on_every_pool! {
     into_inner_makes_the_slot_vacant
     leaked_value_can_be_used_as_long_as_the_pool
     pinned_handle_keeps_its_value_in_place
+    pinning_loses_no_slot
     clone_goes_into_the_same_pool
     batch_is_in_order
     batch_is_all_or_none
@@ -239,6 +240,16 @@ fn pinned_handle_keeps_its_value_in_place<A: Allocator + Default, K: Kind>() {
     assert!(pool.is_empty());
     let pinned = std::pin::Pin::from(pool.allocate([2; 4]).unwrap());
     assert_eq!(*pinned, [2; 4]);
+}
+
+fn pinning_loses_no_slot<A: Allocator + Default, K: Kind>() {
+    let pool = pool::<u32, A, K>(3);
+    let [kept, pinned] = [1, 2].map(|value| pool.allocate(value).unwrap());
+    // The slot released last is kept apart.
+    drop(kept);
+    drop(pinned.into_pin());
+    let handles: Vec<_> = (0..3).map_while(|value| pool.try_allocate(value)).collect();
+    assert_eq!(handles.len(), 3);
 }
 
 fn clone_goes_into_the_same_pool<A: Allocator + Default, K: Kind>() {

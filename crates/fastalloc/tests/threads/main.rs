@@ -7,8 +7,12 @@ mod exactness;
 mod executor;
 mod growth;
 mod handles;
+#[path = "../it/heap.rs"]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod heap;
 mod leaks;
 mod lifetimes;
+mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod recycling;
