@@ -438,22 +438,13 @@ impl Chunks {
     /// else of moderate size, with full chunks, but not beyond `limit` slots in all. With [`PASSTHROUGH`], one for
     /// each slot.
     ///
-    /// On failure nothing has changed.
+    /// On failure some of them may be there: see [`release_unused`](Self::release_unused).
     pub(crate) fn add(&mut self, additional: usize, exact: bool, limit: usize) -> Result<()> {
         if PASSTHROUGH {
             self.geometry.check_memory(additional)?;
         }
         let too_many = Error::OutOfMemory { bytes: additional.saturating_mul(self.geometry.stride) };
         let end = self.slots().checked_add(additional).filter(|&end| end <= CAPACITY_MAX).ok_or(too_many)?;
-        let regions_before = self.regions.len();
-        let result = self.add_until(end, exact, limit);
-        if result.is_err() {
-            self.truncate(regions_before);
-        }
-        result
-    }
-
-    fn add_until(&mut self, end: usize, exact: bool, limit: usize) -> Result<()> {
         while self.slots() < end {
             let first_index = self.slots();
             let needed = end - first_index;
@@ -476,17 +467,6 @@ impl Chunks {
             self.regions.push(Region { memory, first_index, slots, open: 0, closing: false });
         }
         Ok(())
-    }
-
-    /// Drops all regions but the first ones, which must not be used any more.
-    pub(crate) fn truncate(&mut self, regions: usize) {
-        for region in regions..self.regions.len() {
-            // SAFETY: the caller added these regions and has not used them.
-            unsafe { self.release(region) };
-        }
-        self.regions.truncate(regions);
-        self.bases.truncate(self.slots().div_ceil(self.geometry.per_chunk));
-        self.update_near();
     }
 
     /// Gets memory for a region that has none.
@@ -735,7 +715,10 @@ impl Chunks {
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        self.truncate(0);
+        for region in 0..self.regions.len() {
+            // SAFETY: whoever drops the chunks uses nothing of them any more.
+            unsafe { self.release(region) };
+        }
     }
 }
 

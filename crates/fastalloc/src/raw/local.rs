@@ -523,14 +523,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
         // SAFETY: the same for the allocator, which must not call the pool.
         let allocator = unsafe { &mut *self.front.allocator.get() };
-        let regions_before = chunks.regions().len();
         let known = allocator.capacity();
         let prepared = self.prepare(chunks, additional, known).and_then(|end| {
             // The allocator knows all indices up to the last one that was ever in use.
             allocator.grow(end - known)
         });
         if prepared.is_err() {
-            chunks.truncate(regions_before);
             chunks.release_unused();
             return prepared;
         }
