@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 ci/coverage.sh
 ci/powerset.sh
+ci/valgrind.sh
 ci/miri.sh
 ci/targets.sh
 ci/fuzz.sh 600
