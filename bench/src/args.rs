@@ -1,8 +1,10 @@
 //! What the command line says.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
-/// Compares fastalloc's pools with other pools and with heaps, in time.
+/// Compares fastalloc's pools with other pools and with heaps, in time and in memory.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
     /// Take few rounds: enough to see that everything runs, not to compare.
@@ -16,4 +18,12 @@ pub(crate) struct Args {
     /// Print the names of the groups and their questions, and run none.
     #[arg(long)]
     pub(crate) list: bool,
+
+    /// Where to write record.json and report.html.
+    #[arg(long, value_name = "FOLDER", default_value = "target/comparison")]
+    pub(crate) out: PathBuf,
+
+    /// Measure the memory of this candidate's objects in this process, and print it as JSON.
+    #[arg(long, value_name = "CANDIDATE", hide = true)]
+    pub(crate) measure_bytes_of: Option<String>,
 }

@@ -6,4 +6,5 @@
 pub mod candidate;
 pub mod object;
 mod random;
+pub mod record;
 pub mod workload;

@@ -1,49 +1,75 @@
-//! What the figures were taken on.
+//! What the figures are taken on.
 
-use std::{fs, process::Command, thread::available_parallelism};
+use std::{collections::BTreeMap, env::consts, fs, process::Command, thread::available_parallelism};
 
-/// Returns the machine, the compiler and the commit in one line.
-pub(crate) fn describe() -> String {
-    let cores = available_parallelism().map_or(0, |cores| cores.get());
+use fastalloc_bench::record::Setting;
+
+/// The packages of the rivals.
+const RIVALS: [&str; 21] = [
+    "bumpalo",
+    "crossbeam-queue",
+    "fastalloc",
+    "heapless",
+    "infinity_pool",
+    "lockfree-object-pool",
+    "mimalloc",
+    "nexus-slab",
+    "object-pool",
+    "onsen",
+    "opool",
+    "plurality",
+    "sharded-slab",
+    "shared_arena",
+    "slab",
+    "slotmap",
+    "snmalloc-rs",
+    "tikv-jemalloc-sys",
+    "tikv-jemallocator",
+    "typed-arena",
+    "libmimalloc-sys",
+];
+
+/// Looks at the machine, the compiler, the repository and the lock file.
+pub(crate) fn setting() -> Setting {
+    let unknown = || String::from("unknown");
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
-    format!(
-        "{} ({cores} cores, {}, load {load}), {}, {}, {}",
-        field("/proc/cpuinfo", "model name").unwrap_or_else(|| String::from("unknown processor")),
-        memory().unwrap_or_else(|| String::from("unknown memory")),
-        output("uname", &["-sr"]).unwrap_or_else(|| String::from("unknown system")),
-        env!("BENCH_RUSTC"),
-        commit().unwrap_or_else(|| String::from("unknown commit")),
-    )
+    Setting {
+        processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| consts::ARCH.to_owned()),
+        cores: available_parallelism().map_or(0, |cores| cores.get()),
+        memory: memory().unwrap_or_else(unknown),
+        system: output("uname", &["-sr"]).unwrap_or_else(|| consts::OS.to_owned()),
+        load: load.split_whitespace().next().unwrap_or("unknown").to_owned(),
+        compiler: env!("BENCH_RUSTC").to_owned(),
+        commit: commit().unwrap_or_else(unknown),
+        debug: cfg!(debug_assertions),
+        versions: versions(),
+    }
 }
 
-/// Returns the versions of all rivals, from the lock file.
-pub(crate) fn versions() -> String {
-    let rivals = [
-        "nexus-slab",
-        "slab",
-        "opool",
-        "plurality",
-        "shared_arena",
-        "lockfree-object-pool",
-        "object-pool",
-        "onsen",
-        "sharded-slab",
-        "fastalloc",
-        "mimalloc",
-        "tikv-jemallocator",
-        "snmalloc-rs",
-    ];
-    let versions = rivals.map(|name| format!("{name} {}", version(name).unwrap_or("unknown")));
-    format!("Rivals: {}", versions.join(", "))
+/// Returns the setting in a few lines.
+pub(crate) fn describe(setting: &Setting) -> String {
+    let Setting { processor, cores, memory, system, load, compiler, commit, .. } = setting;
+    let versions: Vec<String> = setting.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let mut text = format!(
+        "{processor} ({cores} cores, {memory}, load {load}), {system}, {compiler}, commit {commit}\nRivals: {}",
+        versions.join(", ")
+    );
+    if setting.debug {
+        text.push_str("\nBuilt with debug assertions: the times mean nothing.");
+    }
+    text
 }
 
-/// Returns the version of a package from the registry: `fastalloc` is also the package beside us.
-fn version(package: &str) -> Option<&'static str> {
-    let mut packages = include_str!("../Cargo.lock").split("[[package]]");
-    let name = format!("name = \"{package}\"\n");
-    let entry = packages.find(|entry| entry.contains(&name) && entry.contains("\nsource = "))?;
-    entry.lines().find_map(|line| line.strip_prefix("version = ")).map(|version| version.trim_matches('"'))
+/// Returns the versions of the packages from the registry: `fastalloc` is also the package beside us.
+fn versions() -> BTreeMap<String, String> {
+    let packages = include_str!("../Cargo.lock").split("[[package]]");
+    let of_registry = packages.filter(|package| package.contains("\nsource = "));
+    let versions = of_registry.filter_map(|package| {
+        let value = |key| package.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim_matches('"'));
+        value("name = ").zip(value("version = "))
+    });
+    let rivals = versions.filter(|(name, _)| RIVALS.contains(name));
+    rivals.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
 
 fn memory() -> Option<String> {
@@ -55,7 +81,7 @@ fn memory() -> Option<String> {
 fn commit() -> Option<String> {
     let commit = output("git", &["rev-parse", "--short", "HEAD"])?;
     let clean = output("git", &["status", "--porcelain"]).is_some_and(|changes| changes.is_empty());
-    Some(format!("commit {commit}{}", if clean { "" } else { " with changes" }))
+    Some(format!("{commit}{}", if clean { "" } else { " with changes" }))
 }
 
 /// Returns what follows `name:` in a file of the kernel's.

@@ -43,18 +43,27 @@
 mod args;
 mod group;
 mod machine;
+mod report;
 mod table;
 mod target;
 
-use std::process::ExitCode;
+use std::{fs, io, path::Path, process::ExitCode};
 
 use clap::Parser;
+use fastalloc_bench::{
+    candidate::{Candidate, Visitor, visit},
+    record::{Answer, Record},
+    workload::{Bytes, BytesPerObject},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::args::Args;
+use self::{args::Args, group::Group};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(candidate) = &args.measure_bytes_of {
+        return measure_bytes_of(candidate);
+    }
     let mut groups = group::all();
     if let Some(only) = &args.only {
         groups.retain(|group| group.name.contains(only.as_str()));
@@ -70,32 +79,69 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
 
-    println!("{}", machine::describe());
-    println!("{}", machine::versions());
-    if cfg!(debug_assertions) {
-        println!("Built with debug assertions: the times mean nothing.");
+    let setting = machine::setting();
+    println!("{}", machine::describe(&setting));
+    let answers = measure(&groups, args.quick);
+    let verdicts = target::verdicts(&answers);
+    println!("\n{}", table::of_verdicts(&verdicts));
+    let record = Record { setting, quick: args.quick, answers, verdicts };
+    if let Err(error) = write(&record, &args.out) {
+        eprintln!("{}: {error}", args.out.display());
+        return ExitCode::FAILURE;
     }
+    println!("\nrecord.json and report.html are in {}", args.out.display());
+    ExitCode::SUCCESS
+}
 
-    let sections = groups.iter().map(|group| group.sections(args.quick)).sum::<usize>();
+/// Runs the groups one after the other, and prints the answers as they come.
+fn measure(groups: &[Group], quick: bool) -> Vec<Answer> {
+    let sections = groups.iter().map(|group| group.sections(quick)).sum::<usize>();
     let progress = ProgressBar::new(sections as u64);
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} %, {eta} left, {msg}").expect("a valid template");
     progress.set_style(style);
 
-    let mut results = Vec::new();
+    let mut answers = Vec::new();
     for group in groups {
         progress.set_message(group.name);
-        let measured = group.measure(args.quick, &progress);
-        for result in measured {
-            progress.suspend(|| println!("\n{}", table::of_measured(&result)));
-            results.push(result);
+        let measured = group.measure(quick, &progress);
+        for answer in &measured {
+            progress.suspend(|| println!("\n{}", table::of_answer(answer)));
         }
-        progress.suspend(|| {
-            for (candidate, reason) in group.left_out {
-                println!("Left out: {candidate}, because {reason}.");
-            }
-        });
+        answers.extend(measured);
     }
     progress.finish_and_clear();
-    println!("\n{}", target::report(&results));
+    answers
+}
+
+/// Writes the record and the page.
+fn write(record: &Record, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("record.json"), serde_json::to_string_pretty(record)?)?;
+    fs::write(folder.join("report.html"), report::page(record))
+}
+
+/// Measures one candidate's memory in this process, for [`BytesPerObject`].
+fn measure_bytes_of(name: &str) -> ExitCode {
+    let mut search = Search { name, found: None };
+    visit::<8>(&mut search);
+    let Some(bytes) = search.found else {
+        eprintln!("no candidate has this name: {name}");
+        return ExitCode::FAILURE;
+    };
+    println!("{}", serde_json::to_string(&bytes).expect("figures can be written as JSON"));
     ExitCode::SUCCESS
+}
+
+/// Measures the candidate that has the name.
+struct Search<'n> {
+    name: &'n str,
+    found: Option<Bytes>,
+}
+
+impl<const WORDS: usize> Visitor<WORDS> for Search<'_> {
+    fn candidate<C: Candidate<WORDS>>(&mut self) {
+        if self.name == C::NAME {
+            self.found = Some(BytesPerObject.measure_here::<WORDS, C>());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 pub use self::black_box::opaque;
-use self::black_box::opaque_memory;
+pub(crate) use self::black_box::opaque_memory;
 
 /// An object of `WORDS` times 8 bytes, all words of which hold its tag.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +68,8 @@ mod black_box {
     /// Makes the compiler write what it has not yet written, to `object` and to all other memory
     /// that is not private to the caller, and forget what it knows of it.
     #[inline(always)]
-    pub(super) fn opaque_memory<T>(object: &T) {
-        let object: *const T = object;
+    pub(crate) fn opaque_memory<T: ?Sized>(object: &T) {
+        let object = core::ptr::from_ref(object).cast::<u8>();
         // SAFETY: there is no instruction, so no memory is touched.
         unsafe { asm!("/* {} */", in(reg) object, options(nostack, preserves_flags)) };
     }
@@ -80,7 +80,7 @@ mod black_box {
     pub use core::hint::black_box as opaque;
 
     #[inline(always)]
-    pub(super) fn opaque_memory<T>(object: &T) {
+    pub(crate) fn opaque_memory<T: ?Sized>(object: &T) {
         core::hint::black_box(object);
     }
 }

@@ -80,7 +80,7 @@ impl<H: Heap, T> HeapBox<H, T> {
 
     /// Like `Box::new_uninit` and then `assume_init`.
     #[inline(always)]
-    fn build(build: impl FnOnce(&mut MaybeUninit<T>) -> &mut T) -> Self {
+    pub(super) fn build(build: impl FnOnce(&mut MaybeUninit<T>) -> &mut T) -> Self {
         const { assert!(size_of::<T>() > 0, "a heap gives no memory of 0 bytes") };
         let layout = Layout::new::<T>();
         // SAFETY: the size is not 0.

@@ -1,9 +1,11 @@
 //! The pools of this repository.
 
+use core::ops::Range;
+
 use fastalloc::{BitmapAllocator, FixedPool, GrowingPool, OwnedHandle, PoolConfig};
 
 use super::{Candidate, InPlace, Kind};
-use crate::object::Object;
+use crate::object::{Object, opaque};
 
 macro_rules! candidate {
     ($(#[$attribute:meta])* $candidate:ident($pool:ty) = $name:literal) => {
@@ -24,6 +26,12 @@ macro_rules! candidate {
             #[inline(always)]
             fn allocate(&self, object: Object<WORDS>) -> OwnedHandle<'_, Object<WORDS>> {
                 self.0.allocate(object).expect("a vacant slot")
+            }
+
+            #[inline(always)]
+            fn allocate_batch(&self, tags: Range<usize>) -> Vec<Self::Handle<'_>> {
+                let objects = tags.map(|tag| Object::new(opaque(tag as u64)));
+                self.0.allocate_batch(objects).expect("vacant slots")
             }
 
             #[inline(always)]
@@ -55,4 +63,9 @@ candidate! {
 candidate! {
     /// `FixedPool` with the bitmap.
     FixedBitmap(FixedPool<Object<WORDS>, BitmapAllocator>) = "FixedPool bitmap"
+}
+
+candidate! {
+    /// `GrowingPool` with the bitmap.
+    GrowingBitmap(GrowingPool<Object<WORDS>, BitmapAllocator>) = "GrowingPool bitmap"
 }

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use super::{
-    SharedWorkload, Times, nanoseconds,
+    Sample, SharedWorkload, nanoseconds,
     ring::{Receiver, Ring, Sender},
     together::{Together, aside, together},
 };
@@ -26,14 +26,14 @@ const RING: usize = 1_024;
 const CAPACITY: usize = 4 * RING;
 
 impl SharedWorkload for AcrossThreads {
-    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Times {
+    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Sample {
         self.section_of_any::<WORDS, C>()
     }
 }
 
 impl AcrossThreads {
     /// As [`section`](SharedWorkload::section), but also of candidates that only one thread can allocate from.
-    pub fn section_of_any<const WORDS: usize, C: Shared<WORDS>>(&self) -> Times {
+    pub fn section_of_any<const WORDS: usize, C: Shared<WORDS>>(&self) -> Sample {
         // Every slot has been used, on either side, when the time begins.
         let warm_up = 2 * CAPACITY;
         let Together { duration, calm } = aside(|| {
@@ -53,7 +53,7 @@ impl AcrossThreads {
                 },
             )
         });
-        Times { main: nanoseconds(duration, self.objects), pair: None, calm }
+        Sample { figures: vec![nanoseconds(duration, self.objects)], calm }
     }
 }
 

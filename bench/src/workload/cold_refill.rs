@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use std::time::Instant;
 
-use super::{Times, Workload, nanoseconds};
+use super::{Sample, Workload, nanoseconds};
 use crate::{
     candidate::Candidate,
     object::{Object, opaque},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Release random objects of many, then allocate as many again: the slots are cold and all over
-/// the pool. The main time is that of allocating.
+/// the pool. The times are that of allocating, and that of both.
 #[derive(Clone, Copy, Debug)]
 pub struct ColdRefill {
     /// How many objects.
@@ -21,7 +21,7 @@ pub struct ColdRefill {
 }
 
 impl Workload for ColdRefill {
-    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Times {
+    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Sample {
         let pool = C::with_capacity(self.alive);
         black_box(&pool);
         let mut handles = Vec::with_capacity(self.alive);
@@ -55,10 +55,7 @@ impl Workload for ColdRefill {
         });
         let written = (self.alive + self.refilled) as u64;
         assert!(sum == written * (written - 1) / 2, "what was read was written");
-        Times {
-            main: nanoseconds(refill, self.refilled),
-            pair: Some(nanoseconds(release + refill, self.refilled)),
-            calm: true,
-        }
+        let figures = [refill, release + refill].map(|duration| nanoseconds(duration, self.refilled));
+        Sample { figures: figures.to_vec(), calm: true }
     }
 }

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use std::time::{Duration, Instant};
 
-use super::{Times, Workload, nanoseconds};
+use super::{Sample, Workload};
 use crate::{
     candidate::Candidate,
     object::{Object, opaque},
@@ -15,14 +15,25 @@ use crate::{
 pub struct FillAndDrain {
     /// How many objects.
     pub alive: usize,
-    /// Whether they are released in random order instead of the newest first.
-    pub shuffled: bool,
+    /// Which is released first.
+    pub order: Order,
     /// How often.
     pub cycles: usize,
 }
 
+/// The order in which objects are released.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// The newest first: last in, first out.
+    Newest,
+    /// The oldest first: first in, first out.
+    Oldest,
+    /// Any.
+    Shuffled,
+}
+
 impl Workload for FillAndDrain {
-    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Times {
+    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Sample {
         let pool = C::with_capacity(self.alive);
         black_box(&pool);
         let mut random = Random::new(1);
@@ -37,8 +48,10 @@ impl Workload for FillAndDrain {
 
             // Not timed, and leaves the handles in the cache for all: what is compared is how
             // the pools bear the order, not how the program made it.
-            if self.shuffled {
-                random.shuffle_tail(&mut handles, self.alive);
+            match self.order {
+                Order::Newest => {}
+                Order::Oldest => handles.reverse(),
+                Order::Shuffled => random.shuffle_tail(&mut handles, self.alive),
             }
 
             let start = Instant::now();
@@ -56,6 +69,6 @@ impl Workload for FillAndDrain {
                 duration += filled + drained;
             }
         }
-        Times { main: nanoseconds(duration, self.alive * self.cycles), pair: None, calm: true }
+        Sample::of_one_thread(duration, self.alive * self.cycles)
     }
 }

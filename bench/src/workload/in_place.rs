@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use std::time::Instant;
 
-use super::{Times, nanoseconds};
+use super::Sample;
 use crate::{candidate::InPlace, object::opaque};
 
 /// Build one object in the memory where it is to stay, read it, release it, again and again.
@@ -18,13 +18,13 @@ const CAPACITY: usize = 64;
 
 impl BuildInPlace {
     /// Runs one section, as [`Workload::section`](super::Workload::section) does.
-    pub fn section<const WORDS: usize, C: InPlace<WORDS>>(&self) -> Times {
+    pub fn section<const WORDS: usize, C: InPlace<WORDS>>(&self) -> Sample {
         let pool = C::with_capacity(CAPACITY);
         black_box(&pool);
         build_loop(&pool, self.iterations / 10);
         let start = Instant::now();
         build_loop(&pool, self.iterations);
-        Times { main: nanoseconds(start.elapsed(), self.iterations), pair: None, calm: true }
+        Sample::of_one_thread(start.elapsed(), self.iterations)
     }
 }
 

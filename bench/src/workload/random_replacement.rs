@@ -3,7 +3,7 @@
 use core::{hint::black_box, mem};
 use std::time::Instant;
 
-use super::{Times, Workload, nanoseconds};
+use super::{Sample, Workload};
 use crate::{
     candidate::Candidate,
     object::{Object, opaque},
@@ -21,7 +21,7 @@ pub struct RandomReplacement {
 }
 
 impl Workload for RandomReplacement {
-    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Times {
+    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Sample {
         let pool = C::with_capacity(self.alive + 1);
         black_box(&pool);
         let mut random = Random::new(2);
@@ -43,7 +43,7 @@ impl Workload for RandomReplacement {
             pool.release(handle);
         }
         assert!(sum == next_tag * (next_tag - 1) / 2, "what was read was written");
-        Times { main: nanoseconds(duration, self.replacements), pair: None, calm: true }
+        Sample::of_one_thread(duration, self.replacements)
     }
 }
 

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use std::time::Instant;
 
-use super::{SharedWorkload, Times, nanoseconds, warm_loop};
+use super::{Sample, SharedWorkload, warm_loop};
 use crate::{
     candidate::shared::{Handle, Shared},
     object::{Object, opaque},
@@ -17,13 +17,13 @@ pub struct SharedWarmLoop {
 }
 
 impl SharedWorkload for SharedWarmLoop {
-    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Times {
+    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Sample {
         let pool = C::with_capacity(warm_loop::CAPACITY);
         black_box(&pool);
         shared_warm_loop(&pool, self.iterations / 10);
         let start = Instant::now();
         shared_warm_loop(&pool, self.iterations);
-        Times { main: nanoseconds(start.elapsed(), self.iterations), pair: None, calm: true }
+        Sample::of_one_thread(start.elapsed(), self.iterations)
     }
 }
 

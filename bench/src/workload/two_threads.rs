@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use super::{
-    SharedWorkload, Times, nanoseconds, shared_warm_loop,
+    Sample, SharedWorkload, nanoseconds, shared_warm_loop,
     together::{Gate, Together, aside, together},
 };
 use crate::{
@@ -31,20 +31,20 @@ pub struct TwoBatches {
 const CAPACITY: usize = 1_024;
 
 impl SharedWorkload for TwoWarmLoops {
-    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Times {
+    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Sample {
         two_threads::<WORDS, C>(self.iterations, shared_warm_loop)
     }
 }
 
 impl SharedWorkload for TwoBatches {
-    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Times {
+    fn section<const WORDS: usize, C: Shared<WORDS> + Sync>(&self) -> Sample {
         assert!(2 * self.batch <= CAPACITY, "room for both threads");
         two_threads::<WORDS, C>(self.batch * self.cycles, |pool, objects| batches(pool, self.batch, objects))
     }
 }
 
 /// Lets two threads do the same work at once, after a tenth of it each.
-fn two_threads<const WORDS: usize, C: Shared<WORDS> + Sync>(objects: usize, work: impl Fn(&C, usize) + Sync) -> Times {
+fn two_threads<const WORDS: usize, C: Shared<WORDS> + Sync>(objects: usize, work: impl Fn(&C, usize) + Sync) -> Sample {
     let Together { duration, calm } = aside(|| {
         let pool = C::with_capacity(CAPACITY);
         black_box(&pool);
@@ -55,7 +55,7 @@ fn two_threads<const WORDS: usize, C: Shared<WORDS> + Sync>(objects: usize, work
         };
         together(job, job)
     });
-    Times { main: nanoseconds(duration, objects), pair: None, calm }
+    Sample { figures: vec![nanoseconds(duration, objects)], calm }
 }
 
 /// Fills and drains `batch` slots as often as it takes to make `objects` objects.

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use std::time::Instant;
 
-use super::{Times, Workload, nanoseconds};
+use super::{Sample, Workload};
 use crate::{
     candidate::Candidate,
     object::{Object, opaque},
@@ -20,13 +20,13 @@ pub struct WarmLoop {
 pub(super) const CAPACITY: usize = 1_024;
 
 impl Workload for WarmLoop {
-    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Times {
+    fn section<const WORDS: usize, C: Candidate<WORDS>>(&self) -> Sample {
         let pool = C::with_capacity(CAPACITY);
         black_box(&pool);
         warm_loop(&pool, self.iterations / 10);
         let start = Instant::now();
         warm_loop(&pool, self.iterations);
-        Times { main: nanoseconds(start.elapsed(), self.iterations), pair: None, calm: true }
+        Sample::of_one_thread(start.elapsed(), self.iterations)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use core::mem::ManuallyDrop;
 
+use crossbeam_queue::ArrayQueue;
 use lockfree_object_pool::{LinearObjectPool, LinearReusable};
 
-use super::{Handle, Kind, Shared, Smart};
+use super::{Handle, Kind, NamedShared, Shared, Smart};
 use crate::{candidate::handles::Boxes, object::Object};
 
 /// `lockfree-object-pool`'s `LinearObjectPool`: pages of objects with a word of atomic flags each.
@@ -12,9 +13,11 @@ use crate::{candidate::handles::Boxes, object::Object};
 /// It hands out objects that it has, so allocating means writing the new value over the old one.
 pub struct Linear<const WORDS: usize>(LinearObjectPool<Object<WORDS>>);
 
-impl<const WORDS: usize> Shared<WORDS> for Linear<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for Linear<WORDS> {
     const NAME: &'static str = "lockfree-object-pool";
     const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = LinearHandle<'p, WORDS>;
 
     /// Grows by pages: it has no way to reserve.
     fn with_capacity(_capacity: usize) -> Self {
@@ -22,14 +25,14 @@ impl<const WORDS: usize> Shared<WORDS> for Linear<WORDS> {
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         let mut handle = self.0.pull();
         *handle = object;
         LinearHandle(handle)
     }
 }
 
-struct LinearHandle<'p, const WORDS: usize>(LinearReusable<'p, Object<WORDS>>);
+pub struct LinearHandle<'p, const WORDS: usize>(LinearReusable<'p, Object<WORDS>>);
 
 // SAFETY: the handle of the same crate that counts references to the pool instead of borrowing it
 // can be sent, and does the same with the object.
@@ -45,23 +48,25 @@ impl<const WORDS: usize> Handle for LinearHandle<'_, WORDS> {
 /// `object-pool`: a vector of boxes behind `parking_lot`'s lock, which are recycled.
 pub struct ObjectPool<const WORDS: usize>(object_pool::Pool<Box<Object<WORDS>>>);
 
-impl<const WORDS: usize> Shared<WORDS> for ObjectPool<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for ObjectPool<WORDS> {
     const NAME: &'static str = "object-pool";
     const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = ObjectPoolHandle<'p, WORDS>;
 
     fn with_capacity(capacity: usize) -> Self {
         Self(object_pool::Pool::new(capacity, || Box::new(Object::new(0))))
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
-        let mut handle = self.0.try_pull().expect("an object");
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
+        let mut handle = self.0.pull(|| Box::new(Object::new(0)));
         **handle = object;
         ObjectPoolHandle(handle)
     }
 }
 
-struct ObjectPoolHandle<'p, const WORDS: usize>(object_pool::Reusable<'p, Box<Object<WORDS>>>);
+pub struct ObjectPoolHandle<'p, const WORDS: usize>(object_pool::Reusable<'p, Box<Object<WORDS>>>);
 
 impl<const WORDS: usize> Handle for ObjectPoolHandle<'_, WORDS> {
     #[inline(always)]
@@ -73,23 +78,25 @@ impl<const WORDS: usize> Handle for ObjectPoolHandle<'_, WORDS> {
 /// `opool`: crossbeam's `ArrayQueue` of boxes, which are recycled.
 pub struct Opool<const WORDS: usize>(opool::Pool<Boxes, Box<Object<WORDS>>>);
 
-impl<const WORDS: usize> Shared<WORDS> for Opool<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for Opool<WORDS> {
     const NAME: &'static str = "opool";
     const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = OpoolHandle<'p, WORDS>;
 
     fn with_capacity(capacity: usize) -> Self {
         Self(opool::Pool::new_prefilled(capacity, Boxes))
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         let mut handle = self.0.get();
         **handle = object;
         OpoolHandle(handle)
     }
 }
 
-struct OpoolHandle<'p, const WORDS: usize>(opool::RefGuard<'p, Boxes, Box<Object<WORDS>>>);
+pub struct OpoolHandle<'p, const WORDS: usize>(opool::RefGuard<'p, Boxes, Box<Object<WORDS>>>);
 
 impl<const WORDS: usize> Handle for OpoolHandle<'_, WORDS> {
     #[inline(always)]
@@ -119,17 +126,86 @@ impl<const WORDS: usize> Shared<WORDS> for Plurality<WORDS> {
 /// `shared_arena`'s pool for threads.
 pub struct SharedArena<const WORDS: usize>(shared_arena::SharedArena<Object<WORDS>>);
 
-impl<const WORDS: usize> Shared<WORDS> for SharedArena<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for SharedArena<WORDS> {
     const NAME: &'static str = "shared_arena";
     const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = Smart<shared_arena::ArenaBox<Object<WORDS>>>;
 
     fn with_capacity(capacity: usize) -> Self {
         Self(shared_arena::SharedArena::with_capacity(capacity))
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         Smart(self.0.alloc(object))
+    }
+}
+
+/// `infinity_pool`'s pool for threads: slabs behind the lock of the standard library.
+pub struct InfinityPool<const WORDS: usize>(infinity_pool::PinnedPool<Object<WORDS>>);
+
+impl<const WORDS: usize> NamedShared<WORDS> for InfinityPool<WORDS> {
+    const NAME: &'static str = "infinity_pool";
+    const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = Smart<infinity_pool::PooledMut<Object<WORDS>>>;
+
+    fn with_capacity(capacity: usize) -> Self {
+        let pool = infinity_pool::PinnedPool::new();
+        pool.reserve(capacity);
+        Self(pool)
+    }
+
+    #[inline(always)]
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
+        Smart(self.0.insert(object))
+    }
+}
+
+/// crossbeam's `ArrayQueue` used as a pool: it is filled with boxes, which are recycled.
+pub struct CrossbeamQueue<const WORDS: usize>(ArrayQueue<Box<Object<WORDS>>>);
+
+impl<const WORDS: usize> NamedShared<WORDS> for CrossbeamQueue<WORDS> {
+    const NAME: &'static str = "crossbeam ArrayQueue";
+    const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = CrossbeamHandle<'p, WORDS>;
+
+    fn with_capacity(capacity: usize) -> Self {
+        let queue = ArrayQueue::new(capacity);
+        while queue.push(Box::new(Object::new(0))).is_ok() {}
+        Self(queue)
+    }
+
+    #[inline(always)]
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
+        let mut recycled = self.0.pop().expect("an object");
+        *recycled = object;
+        CrossbeamHandle { queue: &self.0, object: ManuallyDrop::new(recycled) }
+    }
+}
+
+pub struct CrossbeamHandle<'p, const WORDS: usize> {
+    queue: &'p ArrayQueue<Box<Object<WORDS>>>,
+    /// There until `drop`.
+    object: ManuallyDrop<Box<Object<WORDS>>>,
+}
+
+impl<const WORDS: usize> Handle for CrossbeamHandle<'_, WORDS> {
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        self.object.read()
+    }
+}
+
+impl<const WORDS: usize> Drop for CrossbeamHandle<'_, WORDS> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the field after this.
+        let object = unsafe { ManuallyDrop::take(&mut self.object) };
+        let rejected = self.queue.push(object);
+        debug_assert!(rejected.is_ok(), "room for every object");
     }
 }
 
@@ -154,9 +230,11 @@ impl<const WORDS: usize> Shared<WORDS> for PublishedThreadSafe<WORDS> {
 /// gives back by hand.
 pub struct PublishedLockFree<const WORDS: usize>(published::LockFreePool<Object<WORDS>>);
 
-impl<const WORDS: usize> Shared<WORDS> for PublishedLockFree<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for PublishedLockFree<WORDS> {
     const NAME: &'static str = "fastalloc 1.5 LockFree";
     const KIND: Kind = Kind::Handles;
+
+    type Handle<'p> = PublishedLockFreeHandle<'p, WORDS>;
 
     fn with_capacity(capacity: usize) -> Self {
         let pool = published::LockFreePool::with_initializer(capacity, || Object::new(0));
@@ -164,14 +242,14 @@ impl<const WORDS: usize> Shared<WORDS> for PublishedLockFree<WORDS> {
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         let mut recycled = self.0.try_allocate().expect("an object");
         *recycled = object;
         PublishedLockFreeHandle { pool: &self.0, object: ManuallyDrop::new(recycled) }
     }
 }
 
-struct PublishedLockFreeHandle<'p, const WORDS: usize> {
+pub struct PublishedLockFreeHandle<'p, const WORDS: usize> {
     pool: &'p published::LockFreePool<Object<WORDS>>,
     /// There until `drop`.
     object: ManuallyDrop<Box<Object<WORDS>>>,

@@ -3,8 +3,9 @@
 use std::sync::{Mutex, MutexGuard};
 
 use onsen::PoolApi;
+use slotmap::DefaultKey;
 
-use super::{Handle, Kind, Shared};
+use super::{Handle, Kind, NamedShared};
 use crate::object::Object;
 
 /// `slab` behind the lock of the standard library.
@@ -17,21 +18,23 @@ impl<const WORDS: usize> MutexSlab<WORDS> {
     }
 }
 
-impl<const WORDS: usize> Shared<WORDS> for MutexSlab<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for MutexSlab<WORDS> {
     const NAME: &'static str = "Mutex<slab>";
     const KIND: Kind = Kind::Keys;
+
+    type Handle<'p> = MutexSlabHandle<'p, WORDS>;
 
     fn with_capacity(capacity: usize) -> Self {
         Self(Mutex::new(slab::Slab::with_capacity(capacity)))
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         MutexSlabHandle { slab: self, key: self.lock().insert(object) }
     }
 }
 
-struct MutexSlabHandle<'p, const WORDS: usize> {
+pub struct MutexSlabHandle<'p, const WORDS: usize> {
     slab: &'p MutexSlab<WORDS>,
     key: usize,
 }
@@ -50,13 +53,60 @@ impl<const WORDS: usize> Drop for MutexSlabHandle<'_, WORDS> {
     }
 }
 
+/// `slotmap` behind the lock of the standard library.
+pub struct MutexSlotMap<const WORDS: usize>(Mutex<slotmap::SlotMap<DefaultKey, Object<WORDS>>>);
+
+impl<const WORDS: usize> MutexSlotMap<WORDS> {
+    #[inline(always)]
+    fn lock(&self) -> MutexGuard<'_, slotmap::SlotMap<DefaultKey, Object<WORDS>>> {
+        self.0.lock().expect("no panic")
+    }
+}
+
+impl<const WORDS: usize> NamedShared<WORDS> for MutexSlotMap<WORDS> {
+    const NAME: &'static str = "Mutex<slotmap>";
+    const KIND: Kind = Kind::Keys;
+
+    type Handle<'p> = MutexSlotMapHandle<'p, WORDS>;
+
+    fn with_capacity(capacity: usize) -> Self {
+        Self(Mutex::new(slotmap::SlotMap::with_capacity(capacity)))
+    }
+
+    #[inline(always)]
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
+        MutexSlotMapHandle { map: self, key: self.lock().insert(object) }
+    }
+}
+
+pub struct MutexSlotMapHandle<'p, const WORDS: usize> {
+    map: &'p MutexSlotMap<WORDS>,
+    key: DefaultKey,
+}
+
+impl<const WORDS: usize> Handle for MutexSlotMapHandle<'_, WORDS> {
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        self.map.lock()[self.key].read()
+    }
+}
+
+impl<const WORDS: usize> Drop for MutexSlotMapHandle<'_, WORDS> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.map.lock().remove(self.key);
+    }
+}
+
 /// `onsen`'s pool for threads: slots behind a lock. Its box for threads has a pool that is a global
 /// of one type.
 pub struct Onsen<const WORDS: usize>(onsen::TPool<Object<WORDS>>);
 
-impl<const WORDS: usize> Shared<WORDS> for Onsen<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for Onsen<WORDS> {
     const NAME: &'static str = "onsen TPool";
     const KIND: Kind = Kind::Keys;
+
+    type Handle<'p> = OnsenHandle<'p, WORDS>;
 
     fn with_capacity(capacity: usize) -> Self {
         let pool = onsen::TPool::new();
@@ -65,12 +115,12 @@ impl<const WORDS: usize> Shared<WORDS> for Onsen<WORDS> {
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         OnsenHandle { pool: &self.0, slot: self.0.alloc(object) }
     }
 }
 
-struct OnsenHandle<'p, const WORDS: usize> {
+pub struct OnsenHandle<'p, const WORDS: usize> {
     pool: &'p onsen::TPool<Object<WORDS>>,
     /// From `pool`, and freed by `drop` only.
     slot: onsen::Slot<Object<WORDS>, onsen::Initialized>,
@@ -94,9 +144,11 @@ impl<const WORDS: usize> Drop for OnsenHandle<'_, WORDS> {
 /// `sharded-slab`: slots by thread, objects by key, every access guarded.
 pub struct ShardedSlab<const WORDS: usize>(sharded_slab::Slab<Object<WORDS>>);
 
-impl<const WORDS: usize> Shared<WORDS> for ShardedSlab<WORDS> {
+impl<const WORDS: usize> NamedShared<WORDS> for ShardedSlab<WORDS> {
     const NAME: &'static str = "sharded-slab";
     const KIND: Kind = Kind::Keys;
+
+    type Handle<'p> = ShardedSlabHandle<'p, WORDS>;
 
     /// Grows by pages: it has no way to reserve.
     fn with_capacity(_capacity: usize) -> Self {
@@ -104,12 +156,12 @@ impl<const WORDS: usize> Shared<WORDS> for ShardedSlab<WORDS> {
     }
 
     #[inline(always)]
-    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_> {
         ShardedSlabHandle { slab: &self.0, key: self.0.insert(object).expect("a vacant slot") }
     }
 }
 
-struct ShardedSlabHandle<'p, const WORDS: usize> {
+pub struct ShardedSlabHandle<'p, const WORDS: usize> {
     slab: &'p sharded_slab::Slab<Object<WORDS>>,
     key: usize,
 }

@@ -1,6 +1,7 @@
 //! Who is compared where threads share a pool: every way to own an object that another thread may release.
 
 mod handles;
+mod heapless;
 mod heaps;
 mod keys;
 mod ours;
@@ -8,8 +9,12 @@ mod ours;
 use core::ops::Deref;
 
 pub use self::{
-    handles::{Linear, ObjectPool, Opool, Plurality, PublishedLockFree, PublishedThreadSafe, SharedArena},
-    keys::{MutexSlab, Onsen, ShardedSlab},
+    handles::{
+        CrossbeamQueue, InfinityPool, Linear, ObjectPool, Opool, Plurality, PublishedLockFree, PublishedThreadSafe,
+        SharedArena,
+    },
+    heapless::Heapless,
+    keys::{MutexSlab, MutexSlotMap, Onsen, ShardedSlab},
     ours::{LockFree, ThreadSafe},
 };
 use super::{Kind, heaps::Boxed};
@@ -33,6 +38,41 @@ pub trait Shared<const WORDS: usize>: Sized {
     fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send;
 }
 
+/// A [`Shared`] whose handles can be named, so that one thread alone can use it as a
+/// [`Candidate`](super::Candidate), too.
+pub trait NamedShared<const WORDS: usize>: Sized {
+    /// As it is called in the tables.
+    const NAME: &'static str;
+
+    /// How its objects are owned.
+    const KIND: Kind;
+
+    /// Stands for one object.
+    type Handle<'p>: Handle + Send
+    where
+        Self: 'p;
+
+    /// Makes a pool of at least `capacity` objects, all vacant.
+    fn with_capacity(capacity: usize) -> Self;
+
+    /// Moves `object` into the pool.
+    fn allocate(&self, object: Object<WORDS>) -> Self::Handle<'_>;
+}
+
+impl<const WORDS: usize, S: NamedShared<WORDS>> Shared<WORDS> for S {
+    const NAME: &'static str = S::NAME;
+    const KIND: Kind = S::KIND;
+
+    fn with_capacity(capacity: usize) -> Self {
+        S::with_capacity(capacity)
+    }
+
+    #[inline(always)]
+    fn allocate(&self, object: Object<WORDS>) -> impl Handle + Send {
+        NamedShared::allocate(self, object)
+    }
+}
+
 /// Stands for one object, and releases it when it is dropped.
 pub trait Handle {
     /// Reads the object's tag with [`Object::read`].
@@ -40,7 +80,7 @@ pub trait Handle {
 }
 
 /// A candidate's own handle, which is dereferenced like a `Box`.
-struct Smart<H>(H);
+pub struct Smart<H>(H);
 
 impl<const WORDS: usize, H: Deref<Target = Object<WORDS>>> Handle for Smart<H> {
     #[inline(always)]
@@ -59,12 +99,16 @@ pub trait Visitor<const WORDS: usize> {
 pub fn visit<const WORDS: usize>(visitor: &mut impl Visitor<WORDS>) {
     visit_ours(visitor);
     visitor.candidate::<MutexSlab<WORDS>>();
+    visitor.candidate::<MutexSlotMap<WORDS>>();
     visitor.candidate::<Onsen<WORDS>>();
     visitor.candidate::<ShardedSlab<WORDS>>();
     visitor.candidate::<Linear<WORDS>>();
     visitor.candidate::<ObjectPool<WORDS>>();
     visitor.candidate::<Opool<WORDS>>();
     visitor.candidate::<SharedArena<WORDS>>();
+    visitor.candidate::<CrossbeamQueue<WORDS>>();
+    visitor.candidate::<Heapless<WORDS>>();
+    visitor.candidate::<InfinityPool<WORDS>>();
     visitor.candidate::<PublishedThreadSafe<WORDS>>();
     visitor.candidate::<PublishedLockFree<WORDS>>();
     visitor.candidate::<Boxed<super::heaps::System>>();
