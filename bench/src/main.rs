@@ -1,10 +1,11 @@
-//! Compares this repository's pools with other pools and with heaps, in time.
+//! Compares this repository's pools with other pools and with heaps, in time and in memory.
 //!
 //! ```text
 //! cargo run --release                                  # everything
 //! cargo run --release -- --quick                       # few rounds
 //! cargo run --release -- --only random_replacement     # the groups whose names have this in them
 //! cargo run --release -- --list                        # the names of the groups
+//! cargo run --release -- --out FOLDER                  # where record.json and report.html go
 //! ./instructions.sh                                    # instructions instead of time
 //! ```
 //!
@@ -15,30 +16,53 @@
 //! process's global allocator is the system's, and the heaps are called explicitly, through a
 //! handle that does what `Box` does.
 //!
+//! Latencies are percentiles of single operations within a section, up to the maximum; the minimum
+//! and the median over the rounds are taken of each percentile. Memory is measured in a process for
+//! each candidate, so that none finds pages that another one has used.
+//!
 //! # Where the comparison is unfair
 //!
-//! - **Keys**: `slab` and `nexus-slab` give out keys and pointers that release nothing when they
-//!   are dropped, and `nexus-slab` has an unsafe constructor for that reason. All others, ours
-//!   among them, have handles that release. Each ratio is given against either kind.
-//! - **`slab`** takes `&mut self`. Here it is reached without a check, which safe programs that
-//!   share it cannot do.
+//! - **Keys**: `slab`, `slotmap`, `sharded-slab` and `nexus-slab` give out keys and pointers that
+//!   release nothing when they are dropped, and `nexus-slab` has an unsafe constructor for that
+//!   reason. All others, ours among them, have handles that release. Each ratio is given against
+//!   either kind.
+//! - **`slab` and `slotmap`** take `&mut self`. Here they are reached without a check, which safe
+//!   programs that share them cannot do.
+//! - **Arenas**: `bumpalo` and `typed-arena` release all objects at once. They take part where that
+//!   is enough, with a kind of their own.
 //! - **Thread safety**: the heaps serve every thread, and the handles of `plurality` may be
-//!   dropped on another thread. The rest is for one thread, as are our pools here.
+//!   dropped on another thread. In the groups of one thread, `sharded-slab`, `object-pool`,
+//!   `lockfree-object-pool`, `heapless` and crossbeam's queue pay for threads that are not there. The
+//!   rest is for one thread, as are our pools there.
 //! - **One type**: a pool knows the size of its objects when it is compiled. A heap does not,
 //!   but it can use freed memory for something else.
-//! - **`opool`** recycles objects instead of making them. Allocating means writing a new value over
-//!   an old one, and its objects are boxes of the system's heap, made before the section.
-//! - **Capacity**: fixed pools and slabs are told the capacity, and `plurality` cannot be.
-//!   `GrowingPool` is made with the capacity too; the cost of growing is in no group.
-//! - **Heaps keep state**: a pool is made anew for each section, where a heap goes on from the
-//!   sections before it.
+//! - **Recycling**: `opool`, `object-pool`, `lockfree-object-pool` and crossbeam's queue recycle
+//!   objects instead of making them. Allocating means writing a new value over an old one. But for
+//!   `lockfree-object-pool`, their objects are boxes of the system's heap, made before the section
+//!   unless the group is about creation.
+//! - **Capacity**: fixed pools and slabs are told the capacity; `plurality`, `sharded-slab` and
+//!   `lockfree-object-pool` cannot be. `GrowingPool` is made with the capacity too, but for the groups
+//!   about growth.
+//! - **Heaps and globals keep state**: a pool is made anew for each section, where a heap goes on
+//!   from the sections before it. So does `heapless`, whose pools are globals.
 //! - **Linking**: the Rust crates are inlined by link-time optimization. `mimalloc`, `jemalloc`,
 //!   `snmalloc` and the C library are called, as they are in programs.
-//! - **Huge pages**: whoever asks the kernel for them has fewer misses in large groups.
-//!
-//! # What is not compared
-//!
-//! Traversal, threads, latency and memory.
+//! - **Huge pages**: whoever asks the kernel for them has fewer misses in large groups. In the group
+//!   about creation, whoever returns memory lazily has less to do.
+//! - **Traversal**: rows called `iter` visit the objects in the pool's order, all others in the order
+//!   of the program's list. `DenseSlotMap` moves objects to have no gaps, so that nothing can point to
+//!   them. Our pools have no traversal of their own.
+//! - **Batches**: only our pools and the published `FixedPool` have an operation for many objects,
+//!   which takes all or none. The others allocate one after the other.
+//! - **Counted handles**: `Rc` and `Arc` use the program's global allocator, so that there is one row
+//!   of each. Ours, `Rc` and `Arc` have weak handles, too; the others do without.
+//! - **Buffers**: heaps give fresh memory, which has to be written before it can be read.
+//!   `object-pool`, `heapless`, crossbeam's queue and the published pool leave it to the program to
+//!   clear a buffer.
+//! - **Latency**: each time includes that of the timer, which is printed with the group, and the
+//!   maximum is as often that of the scheduler as that of the candidate.
+//! - **Memory**: reserved are addresses, of which a heap may take many at once for other uses. An
+//!   object of a heap or of a recycling pool of boxes includes what the heap needs to know of it.
 
 mod args;
 mod group;

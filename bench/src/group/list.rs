@@ -249,6 +249,7 @@ fn of_beginnings() -> Vec<Group> {
             Create { capacity: 1_000_000 },
         )
         .without("it has nothing to make", &heaps)
+        .without("it cannot be told the capacity", &["lockfree-object-pool", "plurality Box", "sharded-slab"])
         .without(GLOBAL, &["heapless box_pool"]),
         Group::new::<8>(
             name::CREATION_FILLED,

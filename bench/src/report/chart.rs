@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use fastalloc_bench::{
     candidate::Kind,
-    record::{Answer, Measure, Row},
+    record::{Answer, Measure, Row, Summary},
 };
 use plotters::{
     coord::types::RangedCoordf64,
@@ -27,8 +27,8 @@ const WIDTH: u32 = 900;
 const ROW: u32 = 22;
 /// Room for the names of candidates and groups.
 const NAMES: u32 = 230;
-/// Room for a figure at the right end.
-const FIGURES: u32 = 70;
+/// Room for figures at the right end.
+const FIGURES: u32 = 120;
 const AXIS: u32 = 30;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -42,8 +42,7 @@ pub(super) fn explanation(measure: Measure) -> &'static str {
         Measure::Time => "Nanoseconds, less is better; the bar ends at the minimum, the tick is the median.",
         Measure::Latency => "Nanoseconds, less is better; from the median over the percentiles to the maximum.",
         Measure::Bytes => {
-            "Bytes, less is better: resident while all objects are there (filled), resident after release (hollow), \
-             reserved (at the end of the line)."
+            "Bytes, less is better: resident while all objects are there (filled) and after their release (hollow)."
         }
     }
 }
@@ -52,8 +51,9 @@ pub(super) fn explanation(measure: Measure) -> &'static str {
 pub(super) fn of_answer(answer: &Answer) -> String {
     let mut rows: Vec<&Row> = answer.rows.iter().collect();
     rows.sort_by(|a, b| a.figures[0].min.total_cmp(&b.figures[0].min));
-    let shown = |row: &Row| row.figures.len().min(if answer.measure == Measure::Bytes { 3 } else { usize::MAX });
-    let figures = rows.iter().flat_map(|row| &row.figures[..shown(row)]);
+    // Of bytes, the addresses reserved and the size of a handle are in the table only.
+    let shown = if answer.measure == Measure::Bytes { 2 } else { answer.columns.len() };
+    let figures = rows.iter().flat_map(|row| &row.figures[..shown]);
     let ends = ends(figures.flat_map(|summary| [summary.min, summary.median]));
     draw(rows.len(), ends, |root, chart| {
         for (line, row) in rows.iter().enumerate() {
@@ -62,7 +62,7 @@ pub(super) fn of_answer(answer: &Answer) -> String {
             name(root, chart, y, &row.candidate, row.kind == Kind::Ours)?;
             match answer.measure {
                 Measure::Time => bar(root, chart, y, row, color)?,
-                Measure::Latency | Measure::Bytes => dots(root, chart, y, &row.figures[..shown(row)], color)?,
+                Measure::Latency | Measure::Bytes => dots(root, chart, y, &row.figures[..shown], color)?,
             }
         }
         Ok(())
@@ -79,6 +79,8 @@ pub(super) fn overview(answers: &[Answer]) -> String {
         for (line, (group, ratios)) in compared.iter().enumerate() {
             let y = line as f64 + 0.5;
             name(root, chart, y, group, ratios.iter().any(|(_, ratio)| *ratio < 1.0))?;
+            let figures: Vec<String> = ratios.iter().map(|(_, ratio)| figure(*ratio)).collect();
+            value(root, chart, y, &figures.join(", "))?;
             chart.draw_series(ratios.iter().map(|(kind, ratio)| Circle::new((*ratio, y), 5, color(*kind).filled())))?;
         }
         Ok(())
@@ -107,24 +109,19 @@ fn bar(root: &Area<'_>, chart: &mut Chart<'_, '_>, y: f64, row: &Row, color: RGB
     let start = chart.x_range().start;
     chart.draw_series([Rectangle::new([(start, y - 0.32), (time.min, y + 0.32)], color.filled())])?;
     chart.draw_series([PathElement::new([(time.median, y - 0.4), (time.median, y + 0.4)], BLACK)])?;
-    value(root, chart, y, time.min)
+    value(root, chart, y, &figure(time.min))
 }
 
 /// A line with a dot for each figure, of which the first is filled.
-fn dots(
-    root: &Area<'_>,
-    chart: &mut Chart<'_, '_>,
-    y: f64,
-    figures: &[fastalloc_bench::record::Summary],
-    color: RGBColor,
-) -> Drawn {
+fn dots(root: &Area<'_>, chart: &mut Chart<'_, '_>, y: f64, figures: &[Summary], color: RGBColor) -> Drawn {
     let start = chart.x_range().start;
     let points: Vec<(f64, f64)> = figures.iter().map(|summary| (summary.min.max(start), y)).collect();
     chart.draw_series([PathElement::new(points.clone(), color)])?;
     chart.draw_series(points.iter().skip(1).map(|point| Circle::new(*point, 4, WHITE.filled())))?;
     chart.draw_series(points.iter().skip(1).map(|point| Circle::new(*point, 4, color)))?;
     chart.draw_series(points.first().map(|point| Circle::new(*point, 5, color.filled())))?;
-    value(root, chart, y, figures.last().map_or(0.0, |summary| summary.min))
+    let [first, .., last] = figures else { return Ok(()) };
+    value(root, chart, y, &format!("{} to {}", figure(first.min), figure(last.min)))
 }
 
 fn color(kind: Kind) -> RGBColor {
@@ -188,11 +185,11 @@ fn name(root: &Area<'_>, chart: &Chart<'_, '_>, y: f64, text: &str, bold: bool) 
     Ok(())
 }
 
-/// Writes a figure behind a line.
-fn value(root: &Area<'_>, chart: &Chart<'_, '_>, y: f64, value: f64) -> Drawn {
+/// Writes figures behind a line.
+fn value(root: &Area<'_>, chart: &Chart<'_, '_>, y: f64, value: &str) -> Drawn {
     let (x, y) = chart.backend_coord(&(chart.x_range().end, y));
     let font = FontDesc::new(FontFamily::SansSerif, 12.0, FontStyle::Normal);
     let style = font.color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
-    root.draw(&Text::new(figure(value), (x + 6, y), style))?;
+    root.draw(&Text::new(value, (x + 6, y), style))?;
     Ok(())
 }

@@ -84,8 +84,9 @@ impl BytesPerObject {
 fn touched<H>(capacity: usize) -> Vec<H> {
     let mut list = Vec::with_capacity(capacity);
     let unused = list.spare_capacity_mut();
+    // Not zeros: the compiler would ask for zeroed memory instead, which the kernel gives later.
     // SAFETY: the memory is the list's, and may hold any bytes.
-    unsafe { ptr::write_bytes(unused.as_mut_ptr(), 0, unused.len()) };
+    unsafe { ptr::write_bytes(unused.as_mut_ptr(), 0xff, unused.len()) };
     list
 }
 
