@@ -10,8 +10,7 @@ use fastalloc_bench::{
 pub(crate) fn of_answer(answer: &Answer) -> String {
     let table = match answer.measure {
         Measure::Time => of_times(answer),
-        Measure::Latency => of_columns(answer, "ns"),
-        Measure::Bytes => of_columns(answer, "bytes"),
+        Measure::Latency | Measure::Bytes => of_columns(answer),
     };
     let mut text = format!("{}: {}\n{table}", answer.name, answer.question);
     for note in notes(answer) {
@@ -57,14 +56,15 @@ fn of_times(answer: &Answer) -> Table {
 }
 
 /// Shows several figures: minima over the rounds and, in brackets, medians that are not the same.
-fn of_columns(answer: &Answer, unit: &str) -> Table {
+fn of_columns(answer: &Answer) -> Table {
+    let text = quantity(answer.measure);
     let mut header = ["candidate", "kind"].map(String::from).to_vec();
-    header.extend(answer.columns.iter().map(|column| format!("{unit} {column}")));
+    header.extend(answer.columns.iter().cloned());
     let mut table = with_header(header, 2);
     for row in &answer.rows {
         let mut cells = vec![row.candidate.clone(), row.kind.to_string()];
         cells.extend(row.figures.iter().map(|summary| {
-            let [min, median] = [summary.min, summary.median].map(figure);
+            let [min, median] = [summary.min, summary.median].map(text);
             if min == median { min } else { format!("{min} ({median})") }
         }));
         table.add_row(cells);
@@ -116,6 +116,22 @@ fn with_header(header: Vec<String>, text_columns: usize) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// Returns how a figure of this measure is written with its unit, which goes without saying for bytes.
+pub(crate) fn quantity(measure: Measure) -> fn(f64) -> String {
+    match measure {
+        Measure::Time | Measure::Latency => duration,
+        Measure::Bytes => figure,
+    }
+}
+
+fn duration(nanoseconds: f64) -> String {
+    match nanoseconds {
+        ns if ns < 1e3 => format!("{} ns", figure(ns)),
+        ns if ns < 1e6 => format!("{} µs", figure(ns / 1e3)),
+        ns => format!("{} ms", figure(ns / 1e6)),
+    }
 }
 
 /// Writes a figure with three digits that mean something.

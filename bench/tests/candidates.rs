@@ -47,6 +47,7 @@ struct Growing;
 impl<const WORDS: usize> Visitor<WORDS> for Growing {
     fn candidate<C: Candidate<WORDS>>(&mut self) {
         println!("{}", C::NAME);
+        CreateAndFill { objects: 1_000 }.section::<WORDS, C>();
         Grow { from: 16, to: 5_000 }.section::<WORDS, C>();
         GrowthLatency { from: 16, to: 5_000 }.section::<WORDS, C>();
     }

@@ -1,7 +1,9 @@
 //! The questions.
 
 use fastalloc_bench::{
-    candidate::{Visitor, buffers, counted, ours, shared, tree, visit, visit_growing, visit_in_place, visit_traverse},
+    candidate::{
+        Visitor, arenas, buffers, counted, ours, shared, tree, visit, visit_growing, visit_in_place, visit_traverse,
+    },
     record::{LeftOut, Measure},
     workload::{
         AcrossThreads, Batches, BuildInPlace, BytesPerObject, CloneAndDrop, ColdRefill, Create, CreateAndFill,
@@ -12,7 +14,7 @@ use fastalloc_bench::{
 };
 
 use super::{Entries, Entry, Group, Part, left_out};
-use crate::table::figure;
+use crate::table::quantity;
 
 /// The names of the groups that have targets.
 pub(crate) mod name {
@@ -50,6 +52,8 @@ pub(crate) mod name {
 
 const SLOW: &str = "it looks for a vacant object from the first one on, so that a section would take minutes";
 const QUEUE_OF_BOUNDED_LENGTH: &str = "it does not grow";
+const ALL_AT_ONCE: &str = "it releases objects only all at once";
+const ARENAS: [&str; 2] = ["bumpalo", "typed-arena"];
 const GLOBAL: &str = "its pool is a global, which is neither made nor dropped";
 
 /// Returns all groups in the order of the output.
@@ -153,7 +157,7 @@ fn in_place() -> Group {
     let mut entries = Entries::of(BuildInPlace { iterations: 2_000 });
     visit_in_place::<512>(&mut entries);
     let question = "build an object of 4 KiB where it is to stay, read it, release it";
-    Group::of_entries(name::IN_PLACE, question, 500, entries.list).without(
+    Group::of_entries(name::IN_PLACE, question, 500, entries.list).without(ALL_AT_ONCE, &ARENAS).without(
         "it takes objects only as values",
         &[
             "nexus-slab",
@@ -181,7 +185,9 @@ fn traversal() -> Group {
     visit_traverse::<8>(&mut entries);
     let question = "read 150,000 objects in the order of a list in which a third was replaced eight times: by their \
                     handles or, where the name says so, in the pool's own way";
-    Group::of_entries(name::TRAVERSAL, question, 24, entries.list).without(SLOW, &["lockfree-object-pool"])
+    Group::of_entries(name::TRAVERSAL, question, 24, entries.list)
+        .without(SLOW, &["lockfree-object-pool"])
+        .without(ALL_AT_ONCE, &ARENAS)
 }
 
 fn tree() -> Group {
@@ -201,7 +207,7 @@ fn buffers() -> Group {
     let mut entries = Entries::of(PassMessages { messages: 10_000 });
     buffers::visit(&mut entries);
     let question = "get a buffer with room for 4 KiB, append 256 bytes, read one, give it back; heaps give fresh ones";
-    Group::of_entries(name::BUFFERS, question, 400, entries.list).without(
+    Group::of_entries(name::BUFFERS, question, 400, entries.list).without(ALL_AT_ONCE, &ARENAS).without(
         "it destroys what is released",
         &["nexus-slab", "slab", "slotmap", "infinity_pool", "plurality", "shared_arena", "fastalloc 1.5 Fixed"],
     )
@@ -224,6 +230,7 @@ fn counted_threads() -> Group {
 
 fn not_counted(group: Group) -> Group {
     group
+        .without(ALL_AT_ONCE, &ARENAS)
         .without("an object of it has one owner", &["nexus-slab", "slab", "slotmap", "sharded-slab", "fastalloc 1.5"])
         .without(
             "it lends objects to one user each",
@@ -251,15 +258,18 @@ fn of_beginnings() -> Vec<Group> {
         .without("it has nothing to make", &heaps)
         .without("it cannot be told the capacity", &["lockfree-object-pool", "plurality Box", "sharded-slab"])
         .without(GLOBAL, &["heapless box_pool"]),
-        Group::new::<8>(
-            name::CREATION_FILLED,
-            "make a pool of 10,000 objects, fill it for the first time, read and release them, drop the pool; for \
-             each object",
-            200,
-            CreateAndFill { objects: 10_000 },
-        )
-        .without(GLOBAL, &["heapless box_pool"]),
+        filled(),
     ]
+}
+
+fn filled() -> Group {
+    let mut entries = Entries::of(CreateAndFill { objects: 10_000 });
+    visit::<8>(&mut entries);
+    Visitor::<8>::candidate::<arenas::Bumpalo>(&mut entries);
+    Visitor::<8>::candidate::<arenas::TypedArena<8>>(&mut entries);
+    let question = "make a pool of 10,000 objects, fill it for the first time, read and release them, drop the pool; \
+                    for each object";
+    Group::of_entries(name::CREATION_FILLED, question, 200, entries.list).without(GLOBAL, &["heapless box_pool"])
 }
 
 /// A group of those that can begin small.
@@ -305,6 +315,8 @@ fn across_threads() -> Group {
     entries.sender::<8, shared::Plurality<8>>();
     let question = "one thread allocates objects of 64 bytes, another one reads and releases them";
     Group::of_entries(name::ACROSS_THREADS, question, 300, entries.list)
+        .without("its objects stay on one thread", &["nexus-slab"])
+        .without(ALL_AT_ONCE, &ARENAS)
 }
 
 fn shared_alone() -> Group {
@@ -317,7 +329,9 @@ fn shared_alone() -> Group {
 }
 
 fn not_shared(group: Group) -> Group {
-    group.without("only one thread can allocate from its pool", &["plurality"])
+    group
+        .without("only one thread can allocate from its pool", &["plurality", "nexus-slab"])
+        .without(ALL_AT_ONCE, &ARENAS)
 }
 
 fn of_latencies() -> Vec<Group> {
@@ -351,9 +365,7 @@ fn of_latencies() -> Vec<Group> {
 
 fn bytes() -> Group {
     let question = "1,000,000 objects of 64 bytes: how many bytes for each, the object included and its handle not?";
-    let mut group = Group::new::<8>(name::BYTES, question, 3, BytesPerObject)
-        .without(SLOW, &["lockfree-object-pool"])
-        .without("it releases objects only all at once", &["bumpalo", "typed-arena"]);
+    let mut group = Group::new::<8>(name::BYTES, question, 3, BytesPerObject).without(SLOW, &["lockfree-object-pool"]);
     group.measure = Measure::Bytes;
     let columns = ["resident", "resident after release", "reserved", "handle"];
     group.parts[0].columns = columns.map(String::from).to_vec();
@@ -374,7 +386,7 @@ impl Group {
     ) -> Self {
         let mut entries = Entries::of(workload);
         visit::<WORDS>(&mut entries);
-        Self::of_entries(name, question, rounds, entries.list)
+        Self::of_entries(name, question, rounds, entries.list).without(ALL_AT_ONCE, &ARENAS)
     }
 
     /// A group of these candidates whose sections find one time.
@@ -400,8 +412,8 @@ impl Group {
             percentile => format!("p{percentile}"),
         });
         self.parts[0].columns = columns.to_vec();
-        let timer: Vec<String> = timer().into_iter().map(figure).collect();
-        self.notes.push(format!("The timer alone takes {} ns at these percentiles.", timer.join(", ")));
+        let timer: Vec<String> = timer().into_iter().map(quantity(self.measure)).collect();
+        self.notes.push(format!("The timer alone takes {} at these percentiles.", timer.join(", ")));
         self
     }
 }

@@ -12,7 +12,7 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use crate::table::figure;
+use crate::table::{figure, quantity};
 
 /// One for each way to own objects.
 pub(super) const COLORS: [(Kind, RGBColor); 5] = [
@@ -55,15 +55,19 @@ pub(super) fn of_answer(answer: &Answer) -> String {
     let shown = if answer.measure == Measure::Bytes { 2 } else { answer.columns.len() };
     let figures = rows.iter().flat_map(|row| &row.figures[..shown]);
     let ends = ends(figures.flat_map(|summary| [summary.min, summary.median]));
-    draw(rows.len(), ends, |root, chart| {
+    let text = quantity(answer.measure);
+    draw(rows.len(), ends, text, |root, chart| {
         for (line, row) in rows.iter().enumerate() {
             let y = line as f64 + 0.5;
             let color = color(row.kind);
             name(root, chart, y, &row.candidate, row.kind == Kind::Ours)?;
             match answer.measure {
-                Measure::Time => bar(root, chart, y, row, color)?,
-                Measure::Latency | Measure::Bytes => dots(root, chart, y, &row.figures[..shown], color)?,
+                Measure::Time => bar(chart, y, row, color)?,
+                Measure::Latency | Measure::Bytes => dots(chart, y, &row.figures[..shown], color)?,
             }
+            let mut ends = vec![text(row.figures[0].min)];
+            ends.extend((shown > 1).then(|| text(row.figures[shown - 1].min)));
+            value(root, chart, y, &ends.join(" to "))?;
         }
         Ok(())
     })
@@ -73,7 +77,7 @@ pub(super) fn of_answer(answer: &Answer) -> String {
 pub(super) fn overview(answers: &[Answer]) -> String {
     let compared: Vec<(String, Vec<(Kind, f64)>)> = answers.iter().flat_map(lines_of_overview).collect();
     let ends = ends(compared.iter().flat_map(|(_, ratios)| ratios).map(|(_, ratio)| *ratio).chain([1.0]));
-    draw(compared.len(), ends, |root, chart| {
+    draw(compared.len(), ends, figure, |root, chart| {
         let line = [(1.0, 0.0), (1.0, compared.len() as f64)];
         chart.draw_series([PathElement::new(line, color(Kind::Ours).stroke_width(2))])?;
         for (line, (group, ratios)) in compared.iter().enumerate() {
@@ -103,25 +107,24 @@ fn lines_of_overview(answer: &Answer) -> Vec<(String, Vec<(Kind, f64)>)> {
     columns.iter().filter_map(line).collect()
 }
 
-/// A bar with a tick and a figure.
-fn bar(root: &Area<'_>, chart: &mut Chart<'_, '_>, y: f64, row: &Row, color: RGBColor) -> Drawn {
+/// A bar with a tick.
+fn bar(chart: &mut Chart<'_, '_>, y: f64, row: &Row, color: RGBColor) -> Drawn {
     let time = row.figures[0];
     let start = chart.x_range().start;
     chart.draw_series([Rectangle::new([(start, y - 0.32), (time.min, y + 0.32)], color.filled())])?;
     chart.draw_series([PathElement::new([(time.median, y - 0.4), (time.median, y + 0.4)], BLACK)])?;
-    value(root, chart, y, &figure(time.min))
+    Ok(())
 }
 
 /// A line with a dot for each figure, of which the first is filled.
-fn dots(root: &Area<'_>, chart: &mut Chart<'_, '_>, y: f64, figures: &[Summary], color: RGBColor) -> Drawn {
+fn dots(chart: &mut Chart<'_, '_>, y: f64, figures: &[Summary], color: RGBColor) -> Drawn {
     let start = chart.x_range().start;
     let points: Vec<(f64, f64)> = figures.iter().map(|summary| (summary.min.max(start), y)).collect();
     chart.draw_series([PathElement::new(points.clone(), color)])?;
     chart.draw_series(points.iter().skip(1).map(|point| Circle::new(*point, 4, WHITE.filled())))?;
     chart.draw_series(points.iter().skip(1).map(|point| Circle::new(*point, 4, color)))?;
     chart.draw_series(points.first().map(|point| Circle::new(*point, 5, color.filled())))?;
-    let [first, .., last] = figures else { return Ok(()) };
-    value(root, chart, y, &format!("{} to {}", figure(first.min), figure(last.min)))
+    Ok(())
 }
 
 fn color(kind: Kind) -> RGBColor {
@@ -137,12 +140,17 @@ fn ends(figures: impl Iterator<Item = f64>) -> Range<f64> {
 }
 
 /// Makes a plot of some lines with a logarithmic axis.
-fn draw(lines: usize, ends: Range<f64>, marks: impl FnOnce(&Area<'_>, &mut Chart<'_, '_>) -> Drawn) -> String {
+fn draw(
+    lines: usize,
+    ends: Range<f64>,
+    text: fn(f64) -> String,
+    marks: impl FnOnce(&Area<'_>, &mut Chart<'_, '_>) -> Drawn,
+) -> String {
     let mut svg = String::new();
     let height = lines.max(1) as u32 * ROW + AXIS + 10;
     {
         let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        fill(&root, lines.max(1), ends, marks).expect("a plot in a string");
+        fill(&root, lines.max(1), ends, text, marks).expect("a plot in a string");
     }
     svg
 }
@@ -151,6 +159,7 @@ fn fill(
     root: &Area<'_>,
     lines: usize,
     ends: Range<f64>,
+    text: fn(f64) -> String,
     marks: impl FnOnce(&Area<'_>, &mut Chart<'_, '_>) -> Drawn,
 ) -> Drawn {
     root.fill(&WHITE)?;
@@ -166,7 +175,7 @@ fn fill(
         .disable_y_mesh()
         .disable_y_axis()
         .x_labels(8)
-        .x_label_formatter(&|value| figure(*value))
+        .x_label_formatter(&|value| text(*value))
         .light_line_style(RGBColor(245, 245, 245))
         .bold_line_style(RGBColor(220, 220, 220))
         .draw()?;

@@ -8,7 +8,7 @@ use fastalloc_bench::{
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::table::{figure, found, notes, yardsticks};
+use crate::table::{figure, found, notes, quantity, yardsticks};
 
 const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fafafa; max-width: 62rem; margin: auto; padding: 1rem; }
@@ -137,6 +137,7 @@ fn group(answer: &Answer) -> Markup {
 }
 
 fn figures(answer: &Answer) -> Markup {
+    let text = quantity(answer.measure);
     let yardsticks = if answer.measure == Measure::Time { yardsticks(answer) } else { Vec::new() };
     html! {
         table {
@@ -150,7 +151,7 @@ fn figures(answer: &Answer) -> Markup {
                 tr.ours[row.kind == Kind::Ours] {
                     td { (row.candidate) }
                     td { (row.kind) }
-                    @for summary in &row.figures { td { (figure(summary.min)) } td { (figure(summary.median)) } }
+                    @for summary in &row.figures { td { (text(summary.min)) } td { (text(summary.median)) } }
                     @for other in &yardsticks { td { (figure(row.figures[0].min / other.figures[0].min)) } }
                 }
             }
