@@ -53,7 +53,7 @@ impl Group {
     }
 
     fn rounds(&self, quick: bool) -> usize {
-        if quick { self.rounds.div_ceil(20).max(2) } else { self.rounds }
+        if quick { self.rounds.div_ceil(20) } else { self.rounds }
     }
 
     /// Lets the candidates take turns, and returns what they found.
