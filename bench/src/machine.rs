@@ -11,6 +11,7 @@ const RIVALS: [&str; 21] = [
     "fastalloc",
     "heapless",
     "infinity_pool",
+    "libmimalloc-sys",
     "lockfree-object-pool",
     "mimalloc",
     "nexus-slab",
@@ -26,7 +27,6 @@ const RIVALS: [&str; 21] = [
     "tikv-jemalloc-sys",
     "tikv-jemallocator",
     "typed-arena",
-    "libmimalloc-sys",
 ];
 
 /// Looks at the machine, the compiler, the repository and the lock file.

@@ -51,7 +51,7 @@ pub(crate) mod name {
 }
 
 const SLOW: &str = "it looks for a vacant object from the first one on, so that a section would take minutes";
-const QUEUE_OF_BOUNDED_LENGTH: &str = "it does not grow";
+const BOUNDED: &str = "it does not grow";
 const ALL_AT_ONCE: &str = "it releases objects only all at once";
 const ARENAS: [&str; 2] = ["bumpalo", "typed-arena"];
 const GLOBAL: &str = "its pool is a global, which is neither made nor dropped";
@@ -196,7 +196,10 @@ fn tree() -> Group {
     let question = "build a binary tree of 32,767 nodes whose links are handles, read it, drop it; for each node";
     Group::of_entries(name::TREE, question, 60, entries.list)
         .without(SLOW, &["lockfree-object-pool"])
-        .without("its pool is borrowed while it destroys an object, which can so own no other", &["infinity_pool"])
+        .without(
+            "its pool is borrowed while it destroys an object, so that objects cannot own each other",
+            &["infinity_pool"],
+        )
         .without("an object that comes back keeps its children", &["object-pool"])
         .without("its handles borrow the pool, so that they cannot be in its objects", &["fastalloc 1.5"])
         .without("the pool of a link would have to be known to its destructor", &["crossbeam ArrayQueue"])
@@ -282,7 +285,7 @@ fn growing(
     let mut entries = Entries::of(workload);
     visit_growing::<8>(&mut entries);
     Group::of_entries(name, question, rounds, entries.list)
-        .without(QUEUE_OF_BOUNDED_LENGTH, &["crossbeam ArrayQueue", "nexus-slab", "heapless box_pool"])
+        .without(BOUNDED, &["crossbeam ArrayQueue", "nexus-slab", "heapless box_pool"])
         .without(SLOW, &["lockfree-object-pool"])
 }
 
