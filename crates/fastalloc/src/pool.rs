@@ -403,23 +403,22 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     {
         let mut values = values.into_iter();
         let len = values.len();
-        let mut handles = Vec::new();
         let mut vacancies = Vec::<Vacancy<'_, T, A>>::new();
-        let reserved = handles.try_reserve_exact(len).and_then(|()| vacancies.try_reserve_exact(len));
-        reserved.map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<OwnedHandle<'_, T>>()) })?;
+        let out_of_memory = |_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<Vacancy<'_, T, A>>()) };
+        vacancies.try_reserve_exact(len).map_err(out_of_memory)?;
         self.core.grow(len)?;
+        let place = Location::caller();
         for _ in 0..len {
-            vacancies.push(self.core.any_slot(Location::caller())?);
+            vacancies.push(self.core.plain_vacancy().map_or_else(|| self.core.any_slot(place), Ok)?);
         }
-        // Backwards, because `pop` is the way to take them out one by one.
-        vacancies.reverse();
-        while let Some(mut vacancy) = vacancies.pop() {
-            let Some(value) = values.next() else { break };
+        // The handles take the place of the vacancies in memory.
+        let handles = vacancies.into_iter().map_while(|mut vacancy| {
+            let value = values.next()?;
             vacancy.clear();
             // SAFETY: the core hands the value to nobody else.
-            handles.push(unsafe { OwnedHandle::from_raw(vacancy.fill(value)) });
-        }
-        Ok(handles)
+            Some(unsafe { OwnedHandle::from_raw(vacancy.fill(value)) })
+        });
+        Ok(handles.collect())
     }
 
     /// Takes a ready object of a pool that has an initializer: one that was released before if there is

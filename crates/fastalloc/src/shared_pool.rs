@@ -309,16 +309,14 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     {
         let mut values = values.into_iter();
         let len = values.len();
-        let mut handles = Vec::new();
-        let out_of_memory = |_| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<ThreadSafeHandle<T>>()) };
-        handles.try_reserve_exact(len).map_err(out_of_memory)?;
-        for mut vacancy in self.core.vacancies(len, Location::caller())? {
-            let Some(value) = values.next() else { break };
+        // The handles take the place of the vacancies in memory.
+        let handles = self.core.vacancies(len, Location::caller())?.into_iter().map_while(|mut vacancy| {
+            let value = values.next()?;
             vacancy.clear();
             // SAFETY: the core hands the value to nobody else.
-            handles.push(unsafe { ThreadSafeHandle::from_raw(vacancy.fill(value)) });
-        }
-        Ok(handles)
+            Some(unsafe { ThreadSafeHandle::from_raw(vacancy.fill(value)) })
+        });
+        Ok(handles.collect())
     }
 
     /// Takes a ready object of a pool that has an initializer: preferably one that was released before, else a

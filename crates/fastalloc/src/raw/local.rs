@@ -255,15 +255,21 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// Takes a vacant slot that holds no object; grows if there is none.
     #[inline]
     pub(crate) fn vacancy(&self, place: Place) -> Result<Vacancy<'_, T, A>> {
+        match self.plain_vacancy() {
+            Some(vacancy) => Ok(vacancy),
+            None => self.vacancy_slowly(place),
+        }
+    }
+
+    /// Takes a vacant slot, if there is one and nothing has to be done but that.
+    #[inline]
+    pub(crate) fn plain_vacancy(&self) -> Option<Vacancy<'_, T, A>> {
         let slot = match self.take_hot() {
             Some(slot) => slot,
-            None => match self.next_if_plain() {
-                Some(index) => self.slot(index),
-                None => return self.vacancy_slowly(place),
-            },
+            None => self.slot(self.next_if_plain()?),
         };
         self.front.head.occupy(slot.cast(), Layout::new::<T>());
-        Ok(Vacancy { core: self, slot })
+        Some(Vacancy { core: self, slot })
     }
 
     #[inline]
