@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """What the feature `stats` costs the shared pools in time, measured with and without it in turn.
 
-    bench/statistics.py [ROUNDS]    # 12 unless told, about 25 s each
+    bench/statistics.py [ROUNDS]    # 12 unless told, about half a minute each
 
 The comparison is built twice, and its groups of shared pools run with one build and with the other, in turn and
 in changing order, on the same machine. For each pool it prints the minimum over the rounds of either
 build and their ratio. The rows of rivals, which do not differ between the builds, show what noise is left.
 """
 
+import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -31,18 +31,13 @@ def build(target, name, *options):
     return program
 
 
-def minima(program, group):
+def minima(program, group, folder):
     """The minimum of each shown candidate of a group in nanoseconds, by name."""
-    out = subprocess.run([program, "--only", group], capture_output=True, text=True, check=True).stdout
-    rows = {}
-    for line in out.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if cells[0] in SHOWN and len(cells) > 3 and re.fullmatch(r"[\d.]+", cells[2]):
-            rows.setdefault(cells[0], float(cells[2]))
-    missing = set(SHOWN) - set(rows)
-    if missing:
-        sys.exit(f"{group}: no row of {', '.join(sorted(missing))}")
-    return rows
+    subprocess.run([program, "--only", group, "--out", folder], capture_output=True, check=True)
+    answers = json.loads((folder / "record.json").read_text())["answers"]
+    rows = next(answer["rows"] for answer in answers if answer["name"] == group)
+    times = {row["candidate"]: row["figures"][0]["min"] for row in rows}
+    return {candidate: times[candidate] for candidate in SHOWN}
 
 
 def main():
@@ -54,7 +49,7 @@ def main():
         print(f"\rround {turn + 1} of {rounds}", end="", file=sys.stderr, flush=True)
         for group in GROUPS:
             for name in sorted(programs, reverse=turn % 2 == 1):
-                for candidate, time in minima(programs[name], group).items():
+                for candidate, time in minima(programs[name], group, target / name).items():
                     key = group, candidate, name
                     best[key] = min(time, best.get(key, time))
     print(file=sys.stderr)
