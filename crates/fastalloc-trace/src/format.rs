@@ -1,0 +1,226 @@
+#![doc = include_str!("../FORMAT.md")]
+
+use crate::error::{Error, Result};
+
+/// What a trace starts with.
+pub const MAGIC: [u8; 8] = *b"\x89FAT\r\n\x1A\n";
+/// The version that is written, and the newest that can be read.
+pub const VERSION: u16 = 1;
+/// Length of the header of a trace, in bytes.
+pub const HEADER_LEN: usize = 16;
+/// Length of the header of a block, in bytes.
+pub const BLOCK_HEADER_LEN: usize = 16;
+/// The flag in the header of a trace which says that all events are in the order of their times.
+pub const FLAG_ORDERED: u16 = 1;
+
+/// The kinds of blocks.
+pub mod kind {
+    /// Which process this is a trace of.
+    pub const PROCESS: u8 = 1;
+    /// Strings.
+    pub const STRINGS: u8 = 2;
+    /// Modules.
+    pub const MODULES: u8 = 3;
+    /// Stacks.
+    pub const STACKS: u8 = 4;
+    /// Symbols.
+    pub const SYMBOLS: u8 = 5;
+    /// Events.
+    pub const EVENTS: u8 = 6;
+    /// All events before a time have been told.
+    pub const BARRIER: u8 = 7;
+    /// The end.
+    pub const END: u8 = 8;
+    /// The first kind that a reader passes over if it does not know it.
+    pub const OPTIONAL: u8 = 128;
+}
+
+/// How the payload of a block is stored.
+pub mod encoding {
+    /// As it is.
+    pub const RAW: u8 = 0;
+    /// As one zstd frame.
+    pub const ZSTD: u8 = 1;
+}
+
+/// What the first byte of an event says.
+pub mod tag {
+    /// Memory was allocated.
+    pub const ALLOCATE: u8 = 0;
+    /// Memory was given back.
+    pub const FREE: u8 = 1;
+    /// Memory was given back and allocated.
+    pub const REALLOCATE: u8 = 2;
+    /// The bits of the above.
+    pub const KIND: u8 = 3;
+    /// There is a duration.
+    pub const DURATION: u8 = 4;
+    /// How far the base-2 logarithm of the alignment is shifted to the left.
+    pub const ALIGNMENT_SHIFT: u32 = 3;
+}
+
+/// The header of a trace.
+#[must_use]
+pub fn header(flags: u16) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[10..12].copy_from_slice(&flags.to_le_bytes());
+    bytes
+}
+
+/// The header of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// The kind of block.
+    pub kind: u8,
+    /// How its payload is stored.
+    pub encoding: u8,
+    /// Length of what is stored, in bytes.
+    pub stored_len: u32,
+    /// Length of the payload, in bytes.
+    pub payload_len: u32,
+    /// The checksum.
+    pub checksum: u32,
+}
+
+impl BlockHeader {
+    /// The header of a block that stores this; `None` if one of the lengths is 2³² or more.
+    #[must_use]
+    pub fn new(kind: u8, encoding: u8, stored: &[u8], payload_len: usize) -> Option<Self> {
+        let (stored_len, payload_len) = (stored.len().try_into().ok()?, payload_len.try_into().ok()?);
+        let mut header = Self { kind, encoding, stored_len, payload_len, checksum: 0 };
+        header.checksum = header.checksum_of(stored);
+        Some(header)
+    }
+
+    /// The checksum that the block must have if it stores this.
+    #[must_use]
+    pub fn checksum_of(&self, stored: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.to_bytes()[..12]);
+        hasher.update(stored);
+        hasher.finalize()
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; BLOCK_HEADER_LEN] {
+        let mut bytes = [0; BLOCK_HEADER_LEN];
+        bytes[0] = self.kind;
+        bytes[1] = self.encoding;
+        bytes[4..8].copy_from_slice(&self.stored_len.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.checksum.to_le_bytes());
+        bytes
+    }
+
+    /// As it is read. Bytes 2 and 3 are ignored.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; BLOCK_HEADER_LEN]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Self { kind: bytes[0], encoding: bytes[1], stored_len: word(4), payload_len: word(8), checksum: word(12) }
+    }
+}
+
+/// Appends a number.
+pub fn put_uint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Appends the difference of two numbers.
+pub fn put_int(bytes: &mut Vec<u8>, difference: u64) {
+    let signed = difference as i64;
+    put_uint(bytes, (signed << 1 ^ signed >> 63) as u64);
+}
+
+/// Appends a text, or other bytes.
+pub fn put_bytes(bytes: &mut Vec<u8>, content: &[u8]) {
+    put_uint(bytes, content.len() as u64);
+    bytes.extend_from_slice(content);
+}
+
+/// The payload of a block, as far as it was not read yet.
+#[derive(Debug, Default)]
+pub(crate) struct Payload {
+    bytes: Vec<u8>,
+    position: usize,
+    /// Where the block starts.
+    offset: u64,
+}
+
+impl Payload {
+    pub(crate) fn new(bytes: Vec<u8>, offset: u64) -> Self {
+        Self { bytes, position: 0, offset }
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.position == self.bytes.len()
+    }
+
+    /// The memory, for the next block.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        self.position = 0;
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub(crate) fn corrupt(&self, what: &'static str) -> Error {
+        Error::Corrupt { offset: self.offset, position: self.position, what }
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8> {
+        let byte = *self.bytes.get(self.position).ok_or_else(|| self.corrupt("the block ends within an entry"))?;
+        self.position += 1;
+        Ok(byte)
+    }
+
+    pub(crate) fn uint(&mut self) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7F);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(self.corrupt("a number has more than 64 bits"))
+    }
+
+    pub(crate) fn uint32(&mut self, what: &'static str) -> Result<u32> {
+        let number = self.uint()?;
+        number.try_into().map_err(|_| self.corrupt(what))
+    }
+
+    pub(crate) fn int(&mut self) -> Result<u64> {
+        let number = self.uint()?;
+        Ok(number >> 1 ^ (number & 1).wrapping_neg())
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&[u8]> {
+        let length = self.uint()?;
+        let rest = self.bytes.len() - self.position;
+        if length > rest as u64 {
+            return Err(self.corrupt("a text is longer than its block"));
+        }
+        let start = self.position;
+        self.position += length as usize;
+        Ok(&self.bytes[start..self.position])
+    }
+
+    /// What is not UTF-8 is replaced.
+    pub(crate) fn text(&mut self) -> Result<String> {
+        Ok(String::from_utf8_lossy(self.bytes()?).into_owned())
+    }
+}
