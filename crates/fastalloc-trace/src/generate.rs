@@ -113,7 +113,7 @@ impl Program {
             in_burst: None,
             begun: vec![0; self.sites.len()],
             ends: BinaryHeap::new(),
-            vacant: Vec::new(),
+            vacant: BTreeMap::new(),
             next_address: 0x10_0000,
         }
     }
@@ -164,10 +164,10 @@ pub struct Items<'a> {
     /// Time, site, and how many objects are missing.
     in_burst: Option<(u64, usize, u64)>,
     begun: Vec<u64>,
-    /// Time, address, size and thread.
-    ends: BinaryHeap<Reverse<(u64, u64, u64, u32)>>,
-    /// Address and size of memory that was freed.
-    vacant: Vec<(u64, u64)>,
+    /// Time, address, site and thread.
+    ends: BinaryHeap<Reverse<(u64, u64, usize, u32)>>,
+    /// Addresses that were freed, by size and alignment.
+    vacant: BTreeMap<(u64, u32), Vec<u64>>,
     next_address: u64,
 }
 
@@ -177,15 +177,12 @@ impl Items<'_> {
         let number = self.begun[index];
         self.begun[index] += 1;
         // The last that was freed comes first, as in most heaps.
-        let address = match self.vacant.iter().rposition(|(_, size)| *size == site.size) {
-            Some(index) => self.vacant.remove(index).0,
-            None => {
-                self.next_address = self.next_address.next_multiple_of(u64::from(site.alignment).max(16));
-                let address = self.next_address;
-                self.next_address += site.size.max(1);
-                address
-            }
-        };
+        let vacant = self.vacant.get_mut(&(site.size, site.alignment));
+        let address = vacant.and_then(Vec::pop).unwrap_or_else(|| {
+            let address = self.next_address.next_multiple_of(u64::from(site.alignment).max(16));
+            self.next_address = address + site.size.max(1);
+            address
+        });
         let threads = site.threads.max(1);
         let thread = 1 + (number % u64::from(threads)) as u32;
         let is_elsewhere = self.random.below(1000) < u64::from(site.freed_elsewhere_permille);
@@ -199,7 +196,7 @@ impl Items<'_> {
             Lifetime::Endless => None,
         };
         if let Some(lifetime) = lifetime {
-            self.ends.push(Reverse((time + lifetime, address, site.size, end_thread)));
+            self.ends.push(Reverse((time + lifetime, address, index, end_thread)));
         }
         let stack = StackId(index as u32 + 1);
         let kind = EventKind::Allocate { address, size: site.size, alignment: site.alignment, stack };
@@ -224,8 +221,9 @@ impl Iterator for Items<'_> {
             let begin = self.bursts.peek().map_or(u64::MAX, |Reverse((time, _))| *time);
             // What ends at the time when something begins has ended.
             if self.ends.peek().is_some_and(|Reverse((time, ..))| *time <= begin) {
-                let Reverse((time, address, size, thread)) = self.ends.pop()?;
-                self.vacant.push((address, size));
+                let Reverse((time, address, site, thread)) = self.ends.pop()?;
+                let site = &self.program.sites[site];
+                self.vacant.entry((site.size, site.alignment)).or_default().push(address);
                 return Some(Item::Event(Event { time, thread, duration: 0, kind: EventKind::Free { address } }));
             }
             let Reverse((time, index)) = self.bursts.pop()?;

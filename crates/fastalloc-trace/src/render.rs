@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::advice::{Advice, Pool, PoolKind, Verdict};
+use crate::advice::{Advice, Pool, Verdict};
 
 /// A function that makes the advised pool of the crate `fastalloc`, ready to be pasted; `None` if the advice is not to
 /// use one.
@@ -55,22 +55,20 @@ impl fmt::Display for Function<'_> {
         let name = function_name(&advice.site, size);
         writeln!(f, "pub fn {name}<T: fastalloc::Poolable>() -> fastalloc::Result<fastalloc::{kind}<T>> {{")?;
         writeln!(f, "    let config = fastalloc::PoolConfig::builder()")?;
-        writeln!(f, "        .name({:?})", advice.site)?;
+        if !advice.site.is_empty() {
+            writeln!(f, "        .name({:?})", advice.site)?;
+        }
         writeln!(f, "        .capacity({capacity})")?;
         if let Some(max_capacity) = max_capacity {
             writeln!(f, "        .max_capacity(Some({max_capacity}))")?;
         }
-        match growth {
-            Some(amount) => {
-                writeln!(f, "        .growth_strategy(fastalloc::GrowthStrategy::Linear {{ amount: {amount} }})")?;
-            }
-            None if *kind == PoolKind::Growing => {
-                writeln!(f, "        .growth_strategy(fastalloc::GrowthStrategy::None)")?;
-            }
-            None => {}
+        if let Some(amount) = growth {
+            writeln!(f, "        .growth_strategy(fastalloc::GrowthStrategy::Linear {{ amount: {amount} }})")?;
         }
-        // The pool takes that of the type unless it is told otherwise, and refuses less.
-        writeln!(f, "        .alignment({alignment}.max(align_of::<T>()))")?;
+        // Up to what heaps give anyway it is that of the type, which the pool takes unless it is told otherwise.
+        if *alignment > 16 {
+            writeln!(f, "        .alignment({alignment}.max(align_of::<T>()))")?;
+        }
         writeln!(f, "        .build()?;")?;
         writeln!(f, "    fastalloc::{kind}::with_config(config)")?;
         writeln!(f, "}}")

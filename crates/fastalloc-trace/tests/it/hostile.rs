@@ -203,7 +203,7 @@ thread_local! {
 }
 
 /// The most bytes that this thread has in use at once meanwhile, in addition to what it had before.
-fn allocated(run: impl FnOnce()) -> isize {
+pub(crate) fn allocated(run: impl FnOnce()) -> isize {
     let before = ALIVE.get();
     PEAK.set(before);
     run();

@@ -5,6 +5,7 @@ mod analysis;
 mod format;
 mod heaptrack;
 mod hostile;
+mod large;
 mod ordered;
 #[rustfmt::skip]
 #[expect(unreachable_pub, reason = "this is how it is pasted")]

@@ -9,7 +9,6 @@ pub fn request_64_pool<T: fastalloc::Poolable>() -> fastalloc::Result<fastalloc:
     let config = fastalloc::PoolConfig::builder()
         .name("my_app::serve::request")
         .capacity(125)
-        .alignment(8.max(align_of::<T>()))
         .build()?;
     fastalloc::ThreadSafePool::with_config(config)
 }
@@ -23,7 +22,6 @@ pub fn site_3000_64_pool<T: fastalloc::Poolable>() -> fastalloc::Result<fastallo
     let config = fastalloc::PoolConfig::builder()
         .name("my_app::site_3000")
         .capacity(125)
-        .alignment(8.max(align_of::<T>()))
         .build()?;
     fastalloc::FixedPool::with_config(config)
 }
