@@ -89,7 +89,9 @@ struct Live {
 struct Site {
     name: Box<str>,
     stack: StackId,
-    tracker: Tracker,
+    /// All objects; `None` as long as they are of one class, which most sites have.
+    tracker: Option<Tracker>,
+    /// Classes whose sizes are told apart.
     classes: Vec<u32>,
     /// The class of all sizes that are not told apart.
     other: Option<u32>,
@@ -143,19 +145,20 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
     #[must_use]
     pub fn finish(self) -> Report {
         let time = self.time;
-        let mut sites: Vec<SiteReport> = (self.sites.into_iter())
-            .map(|site| SiteReport {
-                site: site.name.into(),
-                stack: site.stack,
-                total: site.tracker.finish(time),
-                classes: Vec::new(),
-            })
-            .collect();
+        let mut classes: Vec<Vec<ClassReport>> = self.sites.iter().map(|_| Vec::new()).collect();
         for class in self.classes {
             let (size, alignment) = class.layout.unzip();
             let usage = class.tracker.finish(time);
-            sites[class.site as usize].classes.push(ClassReport { size, alignment, usage });
+            classes[class.site as usize].push(ClassReport { size, alignment, usage });
         }
+        let mut sites: Vec<SiteReport> = (self.sites.into_iter().zip(classes))
+            .map(|(site, classes)| SiteReport {
+                site: site.name.into(),
+                stack: site.stack,
+                total: site.tracker.map_or_else(|| classes[0].usage.clone(), |tracker| tracker.finish(time)),
+                classes,
+            })
+            .collect();
         for site in &mut sites {
             site.classes.sort_by_key(|class| (std::cmp::Reverse(class.usage.objects), class.size, class.alignment));
         }
@@ -227,7 +230,9 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
             duration: event.duration,
             is_tracked,
         };
-        self.sites[site as usize].tracker.begin(beginning);
+        if let Some(tracker) = &mut self.sites[site as usize].tracker {
+            tracker.begin(beginning);
+        }
         self.classes[class as usize].tracker.begin(beginning);
     }
 
@@ -235,7 +240,9 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
         let end = End { time: self.time, size: live.size, lifetime: self.time - live.time, kind };
         let class = &mut self.classes[live.class as usize];
         class.tracker.end(end);
-        self.sites[class.site as usize].tracker.end(end);
+        if let Some(tracker) = &mut self.sites[class.site as usize].tracker {
+            tracker.end(end);
+        }
     }
 
     fn site(&mut self, stack: StackId) -> u32 {
@@ -252,8 +259,7 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
         }
         let next = self.sites.len() as u32;
         let site = *self.site_names.entry(name.into()).or_insert_with_key(|name| {
-            let (name, tracker) = (name.clone(), Tracker::new());
-            self.sites.push(Site { name, stack, tracker, classes: Vec::new(), other: None });
+            self.sites.push(Site { name: name.clone(), stack, tracker: None, classes: Vec::new(), other: None });
             next
         });
         // Readers give out valid stacks only.
@@ -269,17 +275,24 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
         if let Some(known) = site.classes.iter().find(|class| self.classes[**class as usize].layout == layout) {
             return *known;
         }
-        let next = self.classes.len() as u32;
-        let new = |layout| Class { site: site_index, layout, tracker: Tracker::new() };
-        if site.classes.len() < self.limits.classes_per_site && self.classes.len() < self.limits.classes {
-            site.classes.push(next);
-            self.classes.push(new(layout));
-            return next;
+        let is_told_apart =
+            site.classes.len() < self.limits.classes_per_site && self.classes.len() < self.limits.classes;
+        if let Some(known) = site.other.filter(|_| !is_told_apart) {
+            return known;
         }
-        *site.other.get_or_insert_with(|| {
-            self.classes.push(new(None));
-            next
-        })
+        if let (None, Some(first)) = (&site.tracker, site.classes.first().or(site.other.as_ref())) {
+            // So far, all of the site is what is known of its only class.
+            site.tracker = Some(self.classes[*first as usize].tracker.clone());
+        }
+        let next = self.classes.len() as u32;
+        if is_told_apart {
+            site.classes.push(next);
+        } else {
+            site.other = Some(next);
+        }
+        let layout = layout.filter(|_| is_told_apart);
+        self.classes.push(Class { site: site_index, layout, tracker: Tracker::new() });
+        next
     }
 }
 
@@ -297,8 +310,9 @@ impl<F> std::fmt::Debug for Analysis<F> {
 /// one), or else file and address in it, or the address in memory.
 #[must_use]
 pub fn site_of_frame(tables: &Tables, stack: StackId) -> String {
-    let Some(located) = tables.locate(stack) else { return String::from("(unknown)") };
-    let frame = tables.stack(stack).map_or(located, |stack| stack.frame);
+    let (Some(frame), Some(located)) = (tables.frames(stack).next(), tables.located_frames(stack).next()) else {
+        return String::from("(unknown)");
+    };
     let symbols = tables.symbols(frame).or_else(|| tables.symbols(located));
     if let Some(name) = symbols.and_then(|symbols| tables.string(symbols[0].name)) {
         return name.into();

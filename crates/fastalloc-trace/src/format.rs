@@ -1,6 +1,7 @@
 #![doc = include_str!("../FORMAT.md")]
 
 use crate::error::{Error, Result};
+use crate::event::{Event, EventKind};
 
 /// What a trace starts with.
 pub const MAGIC: [u8; 8] = *b"\x89FAT\r\n\x1A\n";
@@ -10,6 +11,8 @@ pub const VERSION: u16 = 1;
 pub const HEADER_LEN: usize = 16;
 /// Length of the header of a block, in bytes.
 pub const BLOCK_HEADER_LEN: usize = 16;
+/// Length of an event at most, in bytes: the tag, five numbers of 64 bits, and two of 32.
+pub const EVENT_LEN_MAX: usize = 1 + 5 * 10 + 2 * 5;
 /// The flag in the header of a trace which says that all events are in the order of their times.
 pub const FLAG_ORDERED: u16 = 1;
 
@@ -123,25 +126,104 @@ impl BlockHeader {
     }
 }
 
-/// Appends a number.
-pub fn put_uint(bytes: &mut Vec<u8>, mut number: u64) {
+/// Appends a number: at most 10 bytes.
+///
+/// Like all that appends, it needs no allocator: what is appended to can be a buffer of fixed size.
+pub fn put_uint(bytes: &mut impl Extend<u8>, mut number: u64) {
     while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
+        bytes.extend([number as u8 | 0x80]);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.extend([number as u8]);
 }
 
 /// Appends the difference of two numbers.
-pub fn put_int(bytes: &mut Vec<u8>, difference: u64) {
+pub fn put_int(bytes: &mut impl Extend<u8>, difference: u64) {
     let signed = difference as i64;
     put_uint(bytes, (signed << 1 ^ signed >> 63) as u64);
 }
 
 /// Appends a text, or other bytes.
-pub fn put_bytes(bytes: &mut Vec<u8>, content: &[u8]) {
+pub fn put_bytes(bytes: &mut impl Extend<u8>, content: &[u8]) {
     put_uint(bytes, content.len() as u64);
-    bytes.extend_from_slice(content);
+    bytes.extend(content.iter().copied());
+}
+
+/// Makes the payload of one block of events.
+///
+/// # Examples
+///
+/// ```
+/// use fastalloc_trace::format::{BlockHeader, EVENT_LEN_MAX, EventEncoder, FLAG_ORDERED, encoding, header, kind};
+/// use fastalloc_trace::{Event, EventKind, Item, TraceReader};
+///
+/// let event = Event { time: 10, thread: 7, duration: 0, kind: EventKind::Free { address: 0x100 } };
+/// let mut payload = Vec::with_capacity(20 + EVENT_LEN_MAX);
+/// let mut encoder = EventEncoder::new(&mut payload, Some(7), event.time);
+/// encoder.put(&mut payload, &event);
+///
+/// let block = BlockHeader::new(kind::EVENTS, encoding::RAW, &payload, payload.len()).unwrap();
+/// let trace = [&header(FLAG_ORDERED)[..], &block.to_bytes(), &payload].concat();
+/// let items: Vec<Item> = TraceReader::new(&trace[..])?.collect::<Result<_, _>>()?;
+/// assert_eq!(items, [Item::Event(event)]);
+/// # Ok::<(), fastalloc_trace::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct EventEncoder {
+    thread: Option<u32>,
+    time: u64,
+    address: u64,
+}
+
+impl EventEncoder {
+    /// Begins a payload, with at most 20 bytes: of events of that thread, or of any if it is `None`; none of them is
+    /// before the time.
+    pub fn new(bytes: &mut impl Extend<u8>, thread: Option<u32>, time: u64) -> Self {
+        put_uint(bytes, thread.map_or(0, |thread| u64::from(thread) + 1));
+        put_uint(bytes, time);
+        Self { thread, time, address: 0 }
+    }
+
+    /// Appends an event, with at most [`EVENT_LEN_MAX`] bytes.
+    ///
+    /// A time before that of the last event becomes that; the thread counts only in blocks of any thread. The alignment
+    /// must be a power of two: of others, the lowest bit counts.
+    pub fn put(&mut self, bytes: &mut impl Extend<u8>, event: &Event) {
+        let (kind, alignment) = match event.kind {
+            EventKind::Allocate { alignment, .. } => (tag::ALLOCATE, alignment),
+            EventKind::Free { .. } => (tag::FREE, 1),
+            EventKind::Reallocate { alignment, .. } => (tag::REALLOCATE, alignment),
+        };
+        let duration = if event.duration == 0 { 0 } else { tag::DURATION };
+        bytes.extend([kind | duration | ((alignment.trailing_zeros() & 31) << tag::ALIGNMENT_SHIFT) as u8]);
+        put_uint(bytes, event.time.saturating_sub(self.time));
+        self.time = self.time.max(event.time);
+        if self.thread.is_none() {
+            put_uint(bytes, event.thread.into());
+        }
+        match event.kind {
+            EventKind::Free { address } => self.put_address(bytes, address),
+            EventKind::Allocate { address, size, stack, .. } => {
+                self.put_address(bytes, address);
+                put_uint(bytes, size);
+                put_uint(bytes, stack.0.into());
+            }
+            EventKind::Reallocate { old_address, address, size, stack, .. } => {
+                self.put_address(bytes, old_address);
+                self.put_address(bytes, address);
+                put_uint(bytes, size);
+                put_uint(bytes, stack.0.into());
+            }
+        }
+        if event.duration != 0 {
+            put_uint(bytes, event.duration);
+        }
+    }
+
+    fn put_address(&mut self, bytes: &mut impl Extend<u8>, address: u64) {
+        put_int(bytes, address.wrapping_sub(self.address));
+        self.address = address;
+    }
 }
 
 /// The payload of a block, as far as it was not read yet.

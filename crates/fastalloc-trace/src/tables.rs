@@ -96,35 +96,42 @@ impl Tables {
 
     /// The frames of a stack, innermost first.
     pub fn frames(&self, id: StackId) -> impl Iterator<Item = Frame> {
-        let mut next = id;
-        std::iter::from_fn(move || {
-            let stack = self.stack(next)?;
-            // Readers see to it that parents are smaller. It is what makes this end.
-            next = if stack.parent < next { stack.parent } else { StackId::EMPTY };
-            Some(stack.frame)
-        })
+        self.entries(id).map(|entry| entry.stack.frame)
     }
 
-    /// The functions at the innermost frame of a stack, if the trace has them; innermost first, and not empty.
+    /// The frames of a stack, innermost first, with the modules that they are in and the addresses in their files,
+    /// where the trace has addresses in memory and modules that they could be in. *O*(modules) for each.
+    pub fn located_frames(&self, id: StackId) -> impl Iterator<Item = Frame> {
+        self.entries(id).map(|entry| self.located(entry))
+    }
+
+    /// The functions at a frame, if the trace has them; innermost first, and not empty.
     #[must_use]
     pub fn symbols(&self, frame: Frame) -> Option<&[Symbol]> {
         self.symbols.get(&frame).map(|symbols| &**symbols).filter(|symbols| !symbols.is_empty())
     }
 
-    /// The innermost frame of a stack with the module that it is in and the address in the module's file, where the
-    /// trace has an address in memory and modules that it could be in. *O*(modules).
-    #[must_use]
-    pub fn locate(&self, id: StackId) -> Option<Frame> {
-        let StackEntry { stack: Stack { frame, .. }, modules } = self.entry(id)?;
+    fn located(&self, entry: StackEntry) -> Frame {
+        let frame = entry.stack.frame;
         if frame.module.is_some() {
-            return Some(frame);
+            return frame;
         }
-        let known = &self.modules[..modules as usize];
+        let known = &self.modules[..entry.modules as usize];
         let found = known.iter().rposition(|module| frame.address.wrapping_sub(module.start) < module.length);
-        Some(found.map_or(frame, |index| Frame {
+        found.map_or(frame, |index| Frame {
             module: Some(ModuleId(index as u32)),
             address: frame.address.wrapping_sub(known[index].load_address),
-        }))
+        })
+    }
+
+    fn entries(&self, id: StackId) -> impl Iterator<Item = StackEntry> {
+        let mut next = id;
+        std::iter::from_fn(move || {
+            let entry = self.entry(next)?;
+            // Readers see to it that callers are smaller. It is what makes this end.
+            next = if entry.stack.parent < next { entry.stack.parent } else { StackId::EMPTY };
+            Some(entry)
+        })
     }
 
     fn entry(&self, id: StackId) -> Option<StackEntry> {

@@ -121,6 +121,7 @@ pub struct Burst {
 }
 
 /// Counts what becomes a [`Usage`].
+#[derive(Clone)]
 pub(crate) struct Tracker {
     usage: Usage,
     alive: u64,
@@ -277,6 +278,7 @@ impl Tracker {
 }
 
 /// Quantiles of many values.
+#[derive(Clone)]
 struct Sketch {
     sketch: DDSketch,
     max: u64,
@@ -303,7 +305,7 @@ impl Sketch {
 }
 
 /// The maxima of a number over time. If there is no room for more intervals, they become twice as long.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Timeline {
     points: Vec<u64>,
     interval: u64,
@@ -327,7 +329,7 @@ impl Timeline {
 }
 
 /// Mean and variance of gaps, by Welford's method.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Gaps {
     count: f64,
     mean: f64,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::mem;
 
 use crate::event::{Event, EventKind, Frame, Item, Module, ModuleId, Process, StackId, StringId, Symbols};
-use crate::format::{self, BlockHeader, encoding, kind, put_bytes, put_int, put_uint, tag};
+use crate::format::{self, BlockHeader, EventEncoder, encoding, kind, put_bytes, put_uint};
 
 /// How a trace is written: [`TraceWriter::with_options`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -342,52 +342,19 @@ impl Table {
 #[derive(Debug, Default)]
 struct EventBlock {
     payload: Vec<u8>,
-    time: u64,
-    address: u64,
+    /// `None` as long as the payload is empty.
+    encoder: Option<EventEncoder>,
 }
 
 impl EventBlock {
     fn add(&mut self, event: &Event) {
-        if self.payload.is_empty() {
-            put_uint(&mut self.payload, 0);
-            put_uint(&mut self.payload, event.time);
-            (self.time, self.address) = (event.time, 0);
-        }
-        let (kind, alignment) = match event.kind {
-            EventKind::Allocate { alignment, .. } => (tag::ALLOCATE, alignment),
-            EventKind::Free { .. } => (tag::FREE, 1),
-            EventKind::Reallocate { alignment, .. } => (tag::REALLOCATE, alignment),
-        };
-        let duration = if event.duration == 0 { 0 } else { tag::DURATION };
-        self.payload.push(kind | duration | (alignment.trailing_zeros() << tag::ALIGNMENT_SHIFT) as u8);
-        put_uint(&mut self.payload, event.time - self.time);
-        self.time = event.time;
-        put_uint(&mut self.payload, event.thread.into());
-        match event.kind {
-            EventKind::Allocate { address, size, stack, .. } => {
-                self.put_address(address);
-                put_uint(&mut self.payload, size);
-                put_uint(&mut self.payload, stack.0.into());
-            }
-            EventKind::Free { address } => self.put_address(address),
-            EventKind::Reallocate { old_address, address, size, stack, .. } => {
-                self.put_address(old_address);
-                self.put_address(address);
-                put_uint(&mut self.payload, size);
-                put_uint(&mut self.payload, stack.0.into());
-            }
-        }
-        if event.duration != 0 {
-            put_uint(&mut self.payload, event.duration);
-        }
-    }
-
-    fn put_address(&mut self, address: u64) {
-        put_int(&mut self.payload, address.wrapping_sub(self.address));
-        self.address = address;
+        let payload = &mut self.payload;
+        let encoder = self.encoder.get_or_insert_with(|| EventEncoder::new(payload, None, event.time));
+        encoder.put(&mut self.payload, event);
     }
 
     fn take(&mut self) -> Vec<u8> {
+        self.encoder = None;
         mem::take(&mut self.payload)
     }
 

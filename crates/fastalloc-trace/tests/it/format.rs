@@ -1,6 +1,6 @@
 //! The documented example, made by hand.
 
-use fastalloc_trace::format::{BlockHeader, FLAG_ORDERED, encoding, header, kind};
+use fastalloc_trace::format::{BlockHeader, EVENT_LEN_MAX, EventEncoder, FLAG_ORDERED, encoding, header, kind};
 use fastalloc_trace::{
     Ending, Event, EventKind, Frame, Item, Process, Stack, StackId, TraceReader, TraceWriter, WriterOptions,
 };
@@ -43,6 +43,23 @@ fn documented_example_is_what_the_document_says() {
         trace.extend(payload);
     }
     assert_eq!(trace, documented());
+}
+
+#[test]
+fn no_event_is_longer_than_promised() {
+    let kind = EventKind::Reallocate {
+        old_address: 1 << 63,
+        address: 0,
+        size: u64::MAX,
+        alignment: 1 << 31,
+        stack: StackId(u32::MAX),
+    };
+    let event = Event { time: u64::MAX, thread: u32::MAX, duration: u64::MAX, kind };
+    let mut payload = Vec::new();
+    let mut encoder = EventEncoder::new(&mut payload, None, 0);
+    let before = payload.len();
+    encoder.put(&mut payload, &event);
+    assert_eq!(payload.len() - before, EVENT_LEN_MAX);
 }
 
 #[test]

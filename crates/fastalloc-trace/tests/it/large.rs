@@ -1,10 +1,10 @@
 //! A trace of 1 GB, which is never in memory or in a file as a whole.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastalloc_trace::generate::{Items, Lifetime, Program, SiteProgram};
 use fastalloc_trace::{
@@ -32,10 +32,13 @@ struct Source<'a> {
     items: Items<'a>,
     writer: Option<TraceWriter<Pipe>>,
     pipe: Pipe,
+    /// How long that took.
+    time: Rc<Cell<Duration>>,
 }
 
 impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let start = Instant::now();
         while self.pipe.0.borrow().len() < buffer.len() {
             let Some(writer) = &mut self.writer else { break };
             match self.items.next() {
@@ -43,6 +46,7 @@ impl Read for Source<'_> {
                 None => drop(self.writer.take().unwrap().finish()?),
             }
         }
+        self.time.set(self.time.get() + start.elapsed());
         self.pipe.0.borrow_mut().read(buffer)
     }
 }
@@ -70,7 +74,8 @@ fn trace_of_1_gb_is_advised_in_less_than_1_gib() {
     let mut options = WriterOptions::default();
     options.compression = None;
     let writer = TraceWriter::with_options(pipe.clone(), &Process::default(), options).unwrap();
-    let source = Source { items: program.items(), writer: Some(writer), pipe };
+    let time = Rc::<Cell<Duration>>::default();
+    let source = Source { items: program.items(), writer: Some(writer), pipe, time: time.clone() };
     let mut result = None;
     let start = Instant::now();
     let memory = allocated(|| {
@@ -83,6 +88,8 @@ fn trace_of_1_gb_is_advised_in_less_than_1_gib() {
         result = Some((reader.offset(), report.events, advise(&report, &Policy::default()).len()));
     });
     let (length, events, advices) = result.unwrap();
-    println!("{length} bytes, {events} events, {advices} advices, {memory} bytes of memory, {:?}", start.elapsed());
+    let rest = start.elapsed() - time.get();
+    println!("{length} bytes, {events} events, {advices} advices, {memory} bytes of memory");
+    println!("{:?} to write it, {rest:?} to read and to analyse it", time.get());
     assert!(length >= 1_000_000_000 && memory < 1 << 30);
 }

@@ -1,6 +1,9 @@
 //! Events of several threads in the order of their times.
 
-use fastalloc_trace::{Error, Item, Ordered};
+use fastalloc_trace::format::{self, BlockHeader, EventEncoder, encoding, kind, put_uint};
+use fastalloc_trace::{
+    Analysis, AnalysisLimits, Ending, Error, Event, EventKind, Item, Ordered, StackId, TraceReader, site_of_frame,
+};
 
 use crate::free;
 
@@ -33,4 +36,44 @@ fn error_comes_after_what_came_before_it() {
     assert_eq!(ordered.next().unwrap().unwrap(), free(3, 1));
     assert!(ordered.next().unwrap().is_err());
     assert!(ordered.next().is_none());
+}
+
+fn block(trace: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+    let header = BlockHeader::new(kind, encoding::RAW, payload, payload.len()).unwrap();
+    trace.extend(header.to_bytes());
+    trace.extend(payload);
+}
+
+/// As a recorder would write that has a buffer for each thread.
+#[test]
+fn blocks_of_one_thread_each_are_analysed_in_order() {
+    let mut trace = format::header(0).to_vec();
+    // Thread 1 allocates, thread 2 frees 5 later; the block of thread 2 comes first.
+    for round in 0..10 {
+        for thread in [2, 1] {
+            let mut payload = Vec::new();
+            let mut encoder = EventEncoder::new(&mut payload, Some(thread), round * 1000);
+            for number in 0..100 {
+                let (time, address) = (round * 1000 + number * 10, 0x1000 + number * 16);
+                let (time, kind) = match thread {
+                    1 => (time, EventKind::Allocate { address, size: 16, alignment: 8, stack: StackId::EMPTY }),
+                    _ => (time + 5, EventKind::Free { address }),
+                };
+                encoder.put(&mut payload, &Event { time, thread, duration: 0, kind });
+            }
+            block(&mut trace, kind::EVENTS, &payload);
+        }
+        let mut payload = Vec::new();
+        put_uint(&mut payload, (round + 1) * 1000);
+        block(&mut trace, kind::BARRIER, &payload);
+    }
+
+    let mut items = TraceReader::new(&trace[..]).unwrap().in_order(200);
+    let mut analysis = Analysis::new(AnalysisLimits::default(), site_of_frame);
+    items.by_ref().for_each(|item| analysis.add(&item.unwrap()));
+    assert_eq!(items.get_ref().ending(), Some(Ending::Open { offset: trace.len() as u64 }));
+    let report = analysis.finish();
+    let total = &report.sites[0].total;
+    assert_eq!((report.disordered, report.unknown_frees, total.objects, total.alive_peak), (0, 0, 1000, 1));
+    assert_eq!((total.lifetime.max, total.freed_elsewhere_share(), total.threads), (5, 1.0, 2));
 }
