@@ -251,7 +251,8 @@ fn advise_class(report: &Report, usage: &Usage, policy: &Policy) -> Verdict {
         quantile.saturating_mul(sampling).clamp(1, peak)
     };
     let (p99, p999) = (slots(usage.alive.p99), slots(usage.alive.p999));
-    let limit = (peak as f64 * policy.headroom.max(1.0)).ceil() as u64;
+    // Also where a float is not exact.
+    let limit = ((peak as f64 * policy.headroom.max(1.0)).ceil() as u64).max(peak);
     let grows = peak as f64 > p999 as f64 * policy.steady;
     let is_shared = usage.threads > 1;
     let kind = match (is_shared, grows) {
@@ -278,7 +279,7 @@ fn advise_class(report: &Report, usage: &Usage, policy: &Policy) -> Verdict {
     if sampling > 1 {
         remarks.push(Remark::Sampled { sampling });
     }
-    let slot = usage.size_max.next_multiple_of(u64::from(usage.alignment_max));
+    let slot = usage.size_max.checked_next_multiple_of(usage.alignment_max.into()).unwrap_or(u64::MAX);
     Verdict::Pool(Pool {
         kind,
         capacity,

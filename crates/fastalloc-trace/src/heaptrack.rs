@@ -182,6 +182,8 @@ impl<R: BufRead> HeaptrackReader<R> {
             }
             b"X" => {
                 let text = String::from_utf8_lossy(fields.rest());
+                let count = text.split(' ').count() as u64;
+                check_limit("the number of arguments", count, self.limits.strings.into(), self.line_start)?;
                 let arguments = text.split(' ').map(String::from).collect();
                 Item::Process(Process { clock_resolution: 10_000_000, arguments, ..Process::default() })
             }

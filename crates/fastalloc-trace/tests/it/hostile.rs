@@ -6,7 +6,10 @@ use std::sync::LazyLock;
 
 use fastalloc_trace::format::{self, BlockHeader, encoding, kind, put_bytes, put_uint};
 use fastalloc_trace::generate::{Program, SiteProgram};
-use fastalloc_trace::{Ending, Error, HeaptrackReader, Item, Limits, Process, Tables, TraceReader, TraceWriter};
+use fastalloc_trace::{
+    Analysis, AnalysisLimits, Configuration, Ending, Error, HeaptrackReader, Item, Limits, Policy, Process, Tables,
+    TraceReader, TraceWriter, Verdict, advise, check, render, site_of_frame,
+};
 use proptest::prelude::*;
 
 fn limits() -> Limits {
@@ -88,6 +91,24 @@ proptest! {
             }
         };
         prop_assert!(allocated(read) < 1 << 20);
+    }
+}
+
+proptest! {
+    /// Whatever a valid trace says.
+    #[test]
+    fn arbitrary_items_are_analysed(items in crate::round_trip::items()) {
+        let mut analysis = Analysis::new(AnalysisLimits::default(), site_of_frame);
+        items.iter().for_each(|item| analysis.add(item));
+        let report = analysis.finish();
+        let mut policy = Policy::default();
+        (policy.objects_min, policy.reuse_min, policy.reallocation_share_max) = (0, 0.0, 1.0);
+        for advice in advise(&report, &policy) {
+            let (is_pool, text) = (matches!(advice.verdict, Verdict::Pool(_)), render(&advice));
+            prop_assert_eq!(is_pool, text.is_some());
+        }
+        let configuration = Configuration::from_toml("pool = [{ site = '*', capacity = 1 }]").unwrap();
+        prop_assert!(check(&configuration, &report).len() <= 1);
     }
 }
 

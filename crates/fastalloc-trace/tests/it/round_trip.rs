@@ -7,7 +7,7 @@ use fastalloc_trace::{
 use proptest::prelude::*;
 
 /// Any trace: seeds of identifiers become valid ones.
-fn items() -> impl Strategy<Value = Vec<Item>> {
+pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
     let process = (any::<[u32; 2]>(), any::<[u64; 2]>(), 1..u64::MAX, prop::collection::vec(".{0,8}", 0..4)).prop_map(
         |([id, parent], [start, clock_resolution], sampling, arguments)| {
             Item::Process(Process { id, parent, start, clock_resolution, sampling, arguments })
@@ -37,7 +37,8 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
                 _ => EventKind::Reallocate { old_address, address, size, alignment, stack },
             }
         });
-    let event = (0..1_u64 << 40, any::<u32>(), prop_oneof![Just(0), any::<u64>()], kind)
+    let time = prop_oneof![0..1_u64 << 40, any::<u64>()];
+    let event = (time, any::<u32>(), prop_oneof![Just(0), any::<u64>()], kind)
         .prop_map(|(time, thread, duration, kind)| Item::Event(Event { time, thread, duration, kind }));
     let item = prop_oneof![
         1 => process,
