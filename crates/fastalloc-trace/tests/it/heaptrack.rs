@@ -49,6 +49,16 @@ fn nonsense_is_told_with_its_place() {
 }
 
 #[test]
+fn time_is_in_milliseconds_and_never_goes_back() {
+    let text = "v 10400 3\n- 1\nc a\n- 1\nc 14\nc 3\n- 1\n";
+    let times = HeaptrackReader::new(text.as_bytes()).unwrap().map(|item| match item {
+        Ok(Item::Event(event)) => event.time,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(times.collect::<Vec<_>>(), [0, 10_000_000, 20_000_000]);
+}
+
+#[test]
 fn older_recordings_have_paths_without_a_length() {
     let text = "v 10200 2\nm /lib/libc.so 7000 0 100 1000 500\n";
     let items: Vec<_> = HeaptrackReader::new(text.as_bytes()).unwrap().map(Result::unwrap).collect();

@@ -180,9 +180,11 @@ fn damage_is_told_with_its_place() {
     *bytes.last_mut().unwrap() = b'c';
     assert!(matches!(read_all(&bytes), Err(Error::Checksum { offset: 35, .. })));
 
-    // A caller that is not there yet, a gap in a table, an entry that goes on behind its block, an unknown kind.
+    // A caller, a module, a path that is not there yet, a gap in a table, an entry that goes on behind its block, an unknown kind.
     for (kind, payload, at) in [
         (kind::STACKS, &[1, 1, 0, 0][..], 2),
+        (kind::STACKS, &[1, 0, 1, 0], 3),
+        (kind::MODULES, &[0, 0, 0, 0, 0, 0], 2),
         (kind::STRINGS, &[1, 1, b'a'], 1),
         (kind::STRINGS, &[0, 2, b'a'], 2),
         (kind::EVENTS, &[1, 0, 3, 0, 0], 5),
