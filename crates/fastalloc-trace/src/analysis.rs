@@ -21,7 +21,8 @@ pub struct AnalysisLimits {
     pub live: usize,
     /// Call sites. More than that are one, with the name [`Report::OTHER_SITES`]. Default: 4096.
     pub sites: usize,
-    /// Sizes and alignments of a call site that are told apart: the first ones. Default: 16.
+    /// Sizes and alignments of a call site that are told apart: the first ones, since only then their peaks are
+    /// exact. Default: 512.
     pub classes_per_site: usize,
     /// Sizes and alignments of all call sites together. Default: 2¹³.
     pub classes: usize,
@@ -29,7 +30,7 @@ pub struct AnalysisLimits {
 
 impl Default for AnalysisLimits {
     fn default() -> Self {
-        Self { live: 7 << 20, sites: 1 << 12, classes_per_site: 16, classes: 1 << 13 }
+        Self { live: 7 << 20, sites: 1 << 12, classes_per_site: 512, classes: 1 << 13 }
     }
 }
 
@@ -66,6 +67,7 @@ pub struct Analysis<F> {
     /// For each stack, its site + 1, or 0 if it is not known yet.
     stack_sites: Vec<u32>,
     classes: Vec<Class>,
+    class_of: HashMap<(u32, u64, u32), u32, RandomState>,
     origin: Option<u64>,
     /// Since the origin.
     time: u64,
@@ -91,8 +93,10 @@ struct Site {
     stack: StackId,
     /// All objects; `None` as long as they are of one class, which most sites have.
     tracker: Option<Tracker>,
-    /// Classes whose sizes are told apart.
-    classes: Vec<u32>,
+    /// How many sizes and alignments are told apart.
+    told_apart: usize,
+    /// The class that was first.
+    first: Option<u32>,
     /// The class of all sizes that are not told apart.
     other: Option<u32>,
 }
@@ -116,6 +120,7 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
             site_names: HashMap::default(),
             stack_sites: Vec::new(),
             classes: Vec::new(),
+            class_of: HashMap::default(),
             origin: None,
             time: 0,
             events: 0,
@@ -209,17 +214,18 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
     }
 
     fn begin(&mut self, event: &Event, address: u64, size: u64, alignment: u32, stack: StackId, is_reallocation: bool) {
-        if let Some(live) = self.live.remove(&address) {
-            self.unseen_frees += 1;
-            self.end(live, EndKind::Unseen);
-        }
         let site = self.site(stack);
         let class = self.class(site, size, alignment);
         let is_tracked = self.live.len() < self.limits.live;
-        if is_tracked {
-            self.live.insert(address, Live { time: self.time, size, class, thread: event.thread });
+        let before = if is_tracked {
+            self.live.insert(address, Live { time: self.time, size, class, thread: event.thread })
         } else {
             self.untracked += 1;
+            self.live.remove(&address)
+        };
+        if let Some(live) = before {
+            self.unseen_frees += 1;
+            self.end(live, EndKind::Unseen);
         }
         let beginning = Beginning {
             time: self.time,
@@ -259,7 +265,7 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
         }
         let next = self.sites.len() as u32;
         let site = *self.site_names.entry(name.into()).or_insert_with_key(|name| {
-            self.sites.push(Site { name: name.clone(), stack, tracker: None, classes: Vec::new(), other: None });
+            self.sites.push(Site { name: name.clone(), stack, tracker: None, told_apart: 0, first: None, other: None });
             next
         });
         // Readers give out valid stacks only.
@@ -270,27 +276,30 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
     }
 
     fn class(&mut self, site_index: u32, size: u64, alignment: u32) -> u32 {
-        let site = &mut self.sites[site_index as usize];
-        let layout = Some((size, alignment));
-        if let Some(known) = site.classes.iter().find(|class| self.classes[**class as usize].layout == layout) {
+        if let Some(known) = self.class_of.get(&(site_index, size, alignment)) {
             return *known;
         }
-        let is_told_apart =
-            site.classes.len() < self.limits.classes_per_site && self.classes.len() < self.limits.classes;
+        let site = &mut self.sites[site_index as usize];
+        let is_told_apart = site.told_apart < self.limits.classes_per_site && self.class_of.len() < self.limits.classes;
         if let Some(known) = site.other.filter(|_| !is_told_apart) {
             return known;
         }
-        if let (None, Some(first)) = (&site.tracker, site.classes.first().or(site.other.as_ref())) {
-            // So far, all of the site is what is known of its only class.
-            site.tracker = Some(self.classes[*first as usize].tracker.clone());
-        }
         let next = self.classes.len() as u32;
+        match site.first {
+            None => site.first = Some(next),
+            Some(first) if site.tracker.is_none() => {
+                // So far, all of the site is what is known of its only class.
+                site.tracker = Some(self.classes[first as usize].tracker.clone());
+            }
+            Some(_) => {}
+        }
         if is_told_apart {
-            site.classes.push(next);
+            site.told_apart += 1;
+            self.class_of.insert((site_index, size, alignment), next);
         } else {
             site.other = Some(next);
         }
-        let layout = layout.filter(|_| is_told_apart);
+        let layout = is_told_apart.then_some((size, alignment));
         self.classes.push(Class { site: site_index, layout, tracker: Tracker::new() });
         next
     }

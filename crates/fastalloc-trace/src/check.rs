@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
+use crate::advice::{Advice, Pool, Verdict};
 use crate::analysis::Report;
 
 /// The pools of a program, as a file says.
@@ -41,12 +42,12 @@ pub struct PoolEntry {
     /// The call sites whose objects it is for: a name in which `*` stands for any text and `?` for any character.
     pub site: String,
     /// The size of its objects in bytes; if it is missing, objects of all sizes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Slots at construction.
     pub capacity: u64,
     /// Slots that it never exceeds; if it is missing, it does not grow.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_capacity: Option<u64>,
 }
 
@@ -54,7 +55,7 @@ pub struct PoolEntry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigurationError {
-    /// It cannot be read.
+    /// It cannot be read, or written.
     #[error("{0}")]
     Toml(String),
     /// A pool has no capacity, or more than it may have.
@@ -81,6 +82,28 @@ impl Configuration {
             }
         }
         Ok(configuration)
+    }
+
+    /// The pools that were advised, for a start: they fit the trace that led to them.
+    #[must_use]
+    pub fn from_advice(advice: &[Advice]) -> Self {
+        let entry = |advice: &Advice| match &advice.verdict {
+            Verdict::Pool(Pool { capacity, max_capacity, .. }) => {
+                let (site, size) = (advice.site.clone(), advice.size);
+                Some(PoolEntry { site, size, capacity: *capacity, max_capacity: *max_capacity })
+            }
+            Verdict::DoNotPool(_) => None,
+        };
+        Self { pool: advice.iter().filter_map(entry).collect() }
+    }
+
+    /// What [`from_toml`](Self::from_toml) reads.
+    ///
+    /// # Errors
+    ///
+    /// If a capacity is 2⁶³ or more: TOML has no such numbers.
+    pub fn to_toml(&self) -> Result<String, ConfigurationError> {
+        toml::to_string(self).map_err(|error| ConfigurationError::Toml(error.to_string()))
     }
 }
 

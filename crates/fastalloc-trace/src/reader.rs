@@ -69,14 +69,15 @@ pub enum Ending {
 }
 
 impl std::fmt::Display for Ending {
+    /// What can be said of a trace: that it "is complete", for instance.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Complete { offset } => write!(f, "complete, {offset} bytes"),
+            Self::Complete { offset } => write!(f, "is complete: {offset} bytes"),
             Self::Open { offset } => {
                 write!(f, "ends after {offset} bytes without an end: the recorder was stopped")
             }
             Self::Truncated { offset, present } => {
-                write!(f, "truncated: at offset {offset} starts something of which there are only {present} bytes")
+                write!(f, "is truncated: at offset {offset} starts something of which there are only {present} bytes")
             }
         }
     }

@@ -168,6 +168,16 @@ fn pools_that_no_longer_fit_are_found() {
 }
 
 #[test]
+fn advised_pools_fit_the_trace_that_led_to_them() {
+    let report = report(vec![steady(), SiteProgram { address: 0x3000, objects: 5, ..steady() }]);
+    let configuration = Configuration::from_advice(&advise(&report, &Policy::default()));
+    let text = configuration.to_toml().unwrap();
+    assert_eq!(text, "[[pool]]\nsite = \"my_app::serve::request\"\nsize = 64\ncapacity = 125\n");
+    assert_eq!(Configuration::from_toml(&text), Ok(configuration.clone()));
+    assert_eq!(check(&configuration, &report), []);
+}
+
+#[test]
 fn peaks_of_several_sites_are_a_range() {
     let report = report(vec![steady(), SiteProgram { address: 0x3000, ..steady() }]);
     let found = check(&configuration("pool = [{ site = '*', size = 64, capacity = 150 }]"), &report);
