@@ -1,4 +1,4 @@
-//! A trace of 1 GB, which is never in memory or in a file as a whole.
+//! A trace of 1 GB, which is never in memory or in a file as a whole; and one that takes much memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use fastalloc_trace::generate::{Items, Lifetime, Program, SiteProgram};
 use fastalloc_trace::{
-    Analysis, AnalysisLimits, Policy, Process, TraceReader, TraceWriter, WriterOptions, advise, site_of_frame,
+    Analysis, AnalysisLimits, Event, EventKind, Frame, Item, Policy, Process, Stack, StackId, TraceReader, TraceWriter,
+    WriterOptions, advise, site_of_frame,
 };
 
 use crate::hostile::allocated;
@@ -92,4 +93,37 @@ fn trace_of_1_gb_is_advised_in_less_than_1_gib() {
     println!("{length} bytes, {events} events, {advices} advices, {memory} bytes of memory");
     println!("{:?} to write it, {rest:?} to read and to analyse it", time.get());
     assert!(length >= 1_000_000_000 && memory < 1 << 30);
+}
+
+/// As many sites, sizes and objects that are alive as can be remembered, and more; with very different lifetimes.
+#[test]
+#[ignore = "takes a minute: cargo test --release --package fastalloc-trace --test it -- --ignored --nocapture"]
+fn analysis_of_the_worst_trace_takes_less_than_1_gib() {
+    let mut untracked = 0;
+    let memory = allocated(|| {
+        let mut analysis = Analysis::new(AnalysisLimits::default(), site_of_frame);
+        let sites = 5000;
+        for number in 0..sites {
+            let frame = Frame { module: None, address: number.into() };
+            analysis.add(&Item::Stack(Stack { parent: StackId::EMPTY, frame }));
+        }
+        let mut add = |time, kind| analysis.add(&Item::Event(Event { time, thread: 1, duration: 0, kind }));
+        let allocate = |address: u64, size, stack| EventKind::Allocate { address, size, alignment: 1, stack };
+        let addresses = |time: u64| (0..sites).flat_map(move |site| (0..4).map(move |size| (site, size, time)));
+        for (lifetime, start) in [(1, 0), (1 << 40, 10)] {
+            for (site, size, time) in addresses(start) {
+                add(time, allocate(u64::from(site) * 4 + size, size, StackId(site + 1)));
+            }
+            for (site, size, time) in addresses(start + lifetime) {
+                add(time, EventKind::Free { address: u64::from(site) * 4 + size });
+            }
+        }
+        for number in 0..8_000_000_u64 {
+            add(1 << 50, allocate(number, number % 4, StackId(number as u32 % sites + 1)));
+        }
+        untracked = analysis.finish().untracked;
+    });
+    println!("{memory} bytes of memory, {untracked} objects too many");
+    assert!(memory < 1 << 30);
+    assert_eq!(untracked, 8_000_000 - (7 << 20));
 }
