@@ -109,15 +109,19 @@ aligned_types! {
 }
 
 fn sizes_of_all_kinds_are_kept_apart<K: Kind>() {
-    macro_rules! sizes {
-        ($($size:literal)*) => {$(
-            let count = if $size < 100 { 5_000 } else { 1_000_000 / $size + 3 };
-            let count = if cfg!(miri) { count / 100 + 3 } else { count };
-            let values: Vec<_> = (0..count).map(|at| [at as u8; $size]).collect();
-            check(&pool::<[u8; $size], StackAllocator, K>(count), 1, &values);
-        )*};
+    // A function for each, so that the stack has room for the values of one.
+    fn attempt<const SIZE: usize, K: Kind>() {
+        let count = if SIZE < 100 { 5_000 } else { 1_000_000 / SIZE + 3 };
+        let count = if cfg!(miri) { count / 100 + 3 } else { count };
+        let values: Vec<_> = (0..count).map(|at| [at as u8; SIZE]).collect();
+        check(&pool::<[u8; SIZE], StackAllocator, K>(count), 1, &values);
     }
-    sizes!(0 1 2 3 5 7 9 12 17 24 33 63 65 100 127 129 1000 1023 4095 4097 16383 16385 40000 131071 131072 131073 300000);
+    macro_rules! attempt {
+        ($($size:literal)*) => {
+            $(attempt::<$size, K>();)*
+        };
+    }
+    attempt!(0 1 2 3 5 7 9 12 17 24 33 63 65 100 127 129 1000 1023 4095 4097 16383 16385 40000 131071 131072 131073 300000);
 }
 
 fn zero_sized_values_have_handles_of_their_own<A: Allocator + Default, K: Kind>() {
