@@ -12,7 +12,7 @@ use fastalloc::{
 };
 use proptest::prelude::*;
 
-use crate::support::{build, config, inject, on_every_pool, survive};
+use crate::support::{BEYOND_MEMORY, build, config, inject, on_every_pool, survive};
 
 on_every_pool! {
     random_programs_are_counted
@@ -143,7 +143,7 @@ fn reset_forgets_what_has_happened<A: Allocator + Default, K: Kind>() {
 
 #[test]
 fn growth_that_fails_is_a_failure() {
-    let strategy = GrowthStrategy::Custom { compute: Box::new(|_| usize::MAX / 1_024) };
+    let strategy = GrowthStrategy::Custom { compute: Box::new(|_| BEYOND_MEMORY) };
     let pool = GrowingPool::<u64>::with_config(config(1).growth_strategy(strategy).build().unwrap()).unwrap();
     let _held = pool.allocate(1).unwrap();
     assert!(matches!(pool.allocate(2), Err(Error::OutOfMemory { .. })));
