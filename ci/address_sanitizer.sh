@@ -4,7 +4,7 @@
 
 export RUSTC_BOOTSTRAP=1
 # Without the stack: in the tests there are types too large for the table of what is where in a frame.
-export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes -Cllvm-args=-asan-stack=0 -Cdebug-assertions=on"
+export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes -Cllvm-args=-asan-stack=0"
 export RUSTDOCFLAGS="$RUSTFLAGS"
 # What cannot be allocated is to be an error of the pool, as it is without the sanitizer.
 export ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1"

@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+cargo test --workspace --all-features --profile optimized --lib --tests
 ci/coverage.sh
 ci/powerset.sh
 ci/valgrind.sh
