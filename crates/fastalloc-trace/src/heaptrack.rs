@@ -45,6 +45,8 @@ pub struct HeaptrackReader<R> {
     string_bytes: u64,
     stacks: u32,
     modules: u32,
+    /// The path of the program, which is "x" among the modules.
+    program: Option<String>,
     pending: VecDeque<Item>,
     ending: Option<Ending>,
     has_failed: bool,
@@ -78,6 +80,7 @@ impl<R: BufRead> HeaptrackReader<R> {
             string_bytes: 0,
             stacks: 0,
             modules: 0,
+            program: None,
             pending: VecDeque::new(),
             ending: None,
             has_failed: false,
@@ -187,25 +190,28 @@ impl<R: BufRead> HeaptrackReader<R> {
                 let arguments = text.split(' ').map(String::from).collect();
                 Item::Process(Process { clock_resolution: 10_000_000, arguments, ..Process::default() })
             }
+            b"x" => {
+                let path = self.path(&mut fields)?;
+                self.program = Some(String::from_utf8_lossy(path).into_owned());
+                return Ok(None);
+            }
             b"m" => return self.module(&mut fields),
-            // The program, memory pages, resident memory, suppressions, comments, and what later versions may add.
+            // Memory pages, resident memory, suppressions, comments, and what later versions may add.
             _ => return Ok(None),
         };
         Ok(Some(item))
     }
 
     fn module(&mut self, fields: &mut Fields<'_>) -> Result<Option<Item>> {
-        let path = if self.has_sized_strings {
-            let length = fields.hex()?;
-            fields.sized(length)?
-        } else {
-            fields.word()
-        };
+        let path = self.path(fields)?;
         // The list of modules starts again: the later ones count.
         if path == b"-" {
             return Ok(None);
         }
-        let path = String::from_utf8_lossy(path).into_owned();
+        let path = match &self.program {
+            Some(program) if path == b"x" => program.clone(),
+            _ => String::from_utf8_lossy(path).into_owned(),
+        };
         let load_address = fields.hex()?;
         let (mut first, mut end) = (u64::MAX, 0);
         while !fields.is_empty() {
@@ -226,6 +232,15 @@ impl<R: BufRead> HeaptrackReader<R> {
             length: end.saturating_sub(first),
         }));
         Ok(Some(Item::String(path)))
+    }
+
+    fn path<'a>(&self, fields: &mut Fields<'a>) -> Result<&'a [u8]> {
+        if self.has_sized_strings {
+            let length = fields.hex()?;
+            fields.sized(length)
+        } else {
+            Ok(fields.word())
+        }
     }
 
     fn stack_id(&self, fields: &mut Fields<'_>) -> Result<StackId> {

@@ -22,7 +22,7 @@ fn recording_of_heaptrack_is_analysed() {
     let report = analysis.finish();
     // `mk` of the program, at 0x1180 in the file.
     let site = &report.sites[0];
-    assert_eq!(site.site, "x+0x1180");
+    assert_eq!(site.site, "/usr/local/bin/s+0x1180");
     assert_eq!(site.stack, StackId(9));
     let total = &site.total;
     assert_eq!((total.objects, total.bytes, total.alive_peak, total.freed), (24, 24 * 64, 8, 24));
@@ -75,4 +75,12 @@ fn summary_of_dhat_is_read() {
     assert_eq!(summary.time_unit, "instrs");
     let error = DhatSummary::read(&br#"{"dhatFileVersion": 3}"#[..]).unwrap_err();
     assert!(error.to_string().starts_with("version 3 of DHAT's format, not 2"), "{error}");
+}
+
+#[test]
+fn program_is_named_by_its_path() {
+    for text in ["v 10400 3\nx 7 /bin/my\nm 1 x 7000 0 100\n", "v 10200 2\nx /bin/my\nm x 7000 0 100\n"] {
+        let items: Vec<_> = HeaptrackReader::new(text.as_bytes()).unwrap().map(Result::unwrap).collect();
+        assert!(matches!(&items[..], [Item::String(path), Item::Module(_)] if path == "/bin/my"), "{items:?}");
+    }
 }
