@@ -54,6 +54,9 @@ pub(crate) fn run(args: &Advise) -> Result<ExitCode, Failure> {
     let analysed = analyse(recording).map_err(|error| unreadable(&args.file, &error))?;
     if !args.quiet {
         warn(&analysed);
+        if configuration.as_ref().is_some_and(|configuration| configuration.pool.is_empty()) {
+            text::warning("the configuration has no pools: nothing is checked");
+        }
     }
     match configuration {
         Some(configuration) => print_check(args, &configuration, &analysed.report),

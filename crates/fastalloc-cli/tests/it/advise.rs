@@ -119,6 +119,16 @@ fn uncertain_findings_leave_the_status_alone() {
 }
 
 #[test]
+fn check_of_nothing_says_so() {
+    let files = Files::new();
+    let path = files.write("trace", &trace(&[SERVE]));
+    let config = files.write("empty.toml", b"");
+    let run = run_command(command().arg("advise").arg(&path).arg("--check").arg(config));
+    assert_eq!((run.status, run.stdout.as_str()), (Some(0), "0 pools checked: all fit.\n"));
+    assert!(run.stderr.contains("has no pools"), "{}", run.stderr);
+}
+
+#[test]
 fn configuration_that_cannot_be_read_is_an_error() {
     let files = Files::new();
     let path = files.write("trace", &trace(&[SERVE]));
