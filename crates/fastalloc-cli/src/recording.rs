@@ -75,6 +75,10 @@ impl Recording {
         };
         let lenient = Lenient { inner, is_cut: Rc::clone(&is_cut) };
         let (start, source) = peek(Box::new(lenient)).map_err(failed)?;
+        if start.is_empty() && is_cut.get() {
+            let what = format!("{} is truncated: nothing of it can be decompressed", path.display());
+            return Err(Failure::new(what, "see whether it was copied as a whole, and else record once more"));
+        }
         Ok(Self { format: format_of(path, &start)?, source, is_cut, progress })
     }
 }

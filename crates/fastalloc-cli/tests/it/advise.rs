@@ -156,3 +156,14 @@ fn output_that_nobody_reads_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn names_in_a_trace_do_not_control_the_terminal() {
+    let files = Files::new();
+    let path = files.write("trace", &trace(&[Site { functions: &["my\x1B[2J_app::se\u{9B}rve"], ..SERVE }]));
+    for option in ["--top=1", "--json", "--toml"] {
+        let run = run(["advise".as_ref(), path.as_os_str(), option.as_ref()]);
+        assert!(run.stdout.contains("my\u{FFFD}[2J_app::se\u{FFFD}rve"), "{}", run.stdout);
+        assert!(!run.stdout.contains(['\x1B', '\u{9B}']), "{:?}", run.stdout);
+    }
+}

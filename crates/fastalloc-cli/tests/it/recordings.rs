@@ -65,12 +65,21 @@ fn truncated_trace_is_advised_with_a_warning() {
 #[test]
 fn truncated_compression_is_advised_with_a_warning() {
     let files = Files::new();
-    let whole = gzip(HEAPTRACK);
-    let run = advise(&files.write("cut.gz", &whole[..whole.len() - 12]), &["--json"]);
-    assert!(run.stderr.contains("warning: the compressed data is truncated"), "{}", run.stderr);
-    let json: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((run.status, &json["is_cut"]), (Some(0), &true.into()));
-    assert!(json["report"]["events"].as_u64().unwrap() > 0);
+    // More than a block of zstd, so that some of it can be decompressed.
+    let comments: String =
+        (0..40_000_u64).map(|number| format!("# {:x}\n", number.wrapping_mul(0x9E37_79B9))).collect();
+    let recording = [HEAPTRACK, comments.as_bytes()].concat();
+    for whole in [gzip(&recording), zstd::bulk::compress(&recording, 3).unwrap()] {
+        let run = advise(&files.write("cut", &whole[..whole.len() * 3 / 4]), &["--json"]);
+        assert!(run.stderr.contains("warning: the compressed data is truncated"), "{}", run.stderr);
+        let json: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((run.status, &json["is_cut"]), (Some(0), &true.into()));
+        assert!(json["report"]["events"].as_u64().unwrap() > 0);
+
+        let run = advise(&files.write("cut", &whole[..12]), &[]);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+        assert!(run.stderr.contains("nothing of it can be decompressed"), "{}", run.stderr);
+    }
 }
 
 #[test]
