@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo test --workspace --all-features --profile optimized --lib --tests
+# With traces of a gigabyte.
+cargo test --release --package fastalloc-trace --test it -- --ignored
 ci/coverage.sh
 ci/powerset.sh
 ci/valgrind.sh

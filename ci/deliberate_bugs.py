@@ -4,7 +4,7 @@
 Makes one mistake after another in a copy of the sources, runs the tests that are to find it, and prints a table. Fails if
 a mistake is not found. Arguments choose mistakes by parts of their names.
 
-Needs cargo, git and Python. Takes about half an hour on two cores: each mistake has the tests compiled anew.
+Needs cargo, git and Python. Takes up to an hour on two cores: each mistake has the tests compiled anew.
 """
 
 from __future__ import annotations
