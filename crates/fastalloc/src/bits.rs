@@ -22,6 +22,11 @@ impl Bits {
         Ok(())
     }
 
+    /// Whether there is no room for any index.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
     pub(crate) fn contains(&self, index: usize) -> bool {
         self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }

@@ -361,6 +361,13 @@ mod tests {
     }
 
     #[test]
+    fn capacity_has_a_limit() {
+        assert_eq!(grown(CAPACITY_MAX - 1, 1), Ok(CAPACITY_MAX));
+        let bytes = (CAPACITY_MAX + 1).saturating_mul(4);
+        assert_eq!(grown(CAPACITY_MAX, 1), Err(Error::OutOfMemory { bytes }));
+    }
+
+    #[test]
     fn large_bitmap_finds_the_only_vacant_index() {
         let capacity = if cfg!(miri) { 10_000 } else { 1_000_000 };
         let mut indices: BitmapAllocator = filled(capacity);

@@ -93,7 +93,12 @@ impl<T> Maker<T> {
 
 struct Recycler<T> {
     maker: Maker<T>,
-    /// Vacant slots that hold an object.
+    /// The pool may have a warm slot: its allocator lets it, and no leaks are tracked.
+    has_warm: bool,
+    /// The vacant slot whose object was released last, the next to be handed out. The allocator takes it for occupied,
+    /// and it is not among `kept`.
+    warm: Cell<Option<NonNull<T>>>,
+    /// The other vacant slots that hold an object.
     kept: UnsafeCell<Bits>,
     /// Vacant slots that were used and hold none; has room for all slots. The allocator takes them for
     /// occupied, so that it offers slots with objects first.
@@ -122,16 +127,18 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         limits: Limits,
         owner: Option<(NonNull<Head>, Layout)>,
     ) -> Result<Owner<T, A>> {
-        let recycler = Maker::new(config.initialization_strategy).map(|maker| Recycler {
-            maker,
-            kept: UnsafeCell::default(),
-            emptied: UnsafeCell::default(),
-        });
-        let geometry = Geometry::new::<T>(config.alignment)?;
         #[cfg(feature = "std")]
         let tracker = config.leak_policy.map(Tracker::new::<T>);
         #[cfg(not(feature = "std"))]
         let tracker = None::<()>;
+        let recycler = Maker::new(config.initialization_strategy).map(|maker| Recycler {
+            maker,
+            has_warm: A::HOT_SLOT && tracker.is_none(),
+            warm: Cell::new(None),
+            kept: UnsafeCell::default(),
+            emptied: UnsafeCell::default(),
+        });
+        let geometry = Geometry::new::<T>(config.alignment)?;
         let plain = recycler.is_none() && A::HOT_SLOT && !config.scrub.is_on() && tracker.is_none();
         let own_head = Head {
             hot: Cell::new(if plain { ptr::null_mut() } else { NOT_PLAIN }),
@@ -183,9 +190,12 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     pub(crate) fn available(&self) -> usize {
         // SAFETY: no mutable reference to the allocator is alive.
         let vacant = unsafe { &*self.front.allocator.get() }.available();
-        // SAFETY: no mutable reference to the list is alive.
-        let emptied = self.recycler.as_ref().map_or(0, |recycler| unsafe { &*recycler.emptied.get() }.len());
-        vacant + usize::from(self.front.head.hot.get() > NOT_PLAIN) + emptied
+        let apart = self.recycler.as_ref().map_or(0, |recycler| {
+            // SAFETY: no mutable reference to the list is alive.
+            let emptied = unsafe { &*recycler.emptied.get() }.len();
+            emptied + usize::from(recycler.warm.get().is_some())
+        });
+        vacant + usize::from(self.front.head.hot.get() > NOT_PLAIN) + apart
     }
 
     #[cfg(feature = "stats")]
@@ -310,7 +320,22 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     /// Takes a slot with an object that is ready for use: one that was kept, else a new one.
+    #[inline]
     pub(crate) fn acquire(&self, place: Place) -> Result<NonNull<T>> {
+        let Some(slot) = self.recycler.as_ref().and_then(|recycler| recycler.warm.take()) else {
+            return self.acquire_slowly(place);
+        };
+        // Where leaks are tracked, no slot is warm.
+        self.front.head.occupy(slot.cast(), Layout::new::<T>());
+        self.counters().recycled();
+        // SAFETY: the slot holds an object.
+        Ok(unsafe { Vacancy { core: self, slot }.occupied() })
+    }
+
+    /// The path for pools without a warm slot.
+    #[cold]
+    #[inline(never)]
+    fn acquire_slowly(&self, place: Place) -> Result<NonNull<T>> {
         let Some(recycler) = &self.recycler else {
             return Err(Error::NO_INITIALIZER);
         };
@@ -349,10 +374,19 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     /// without.
     fn take(&self, with_object: bool) -> Option<NonNull<T>> {
         if with_object {
-            self.next().or_else(|| self.next_emptied())
+            self.take_warm().or_else(|| self.next()).or_else(|| self.next_emptied())
         } else {
-            self.next_emptied().or_else(|| self.next())
+            self.next_emptied().or_else(|| self.next()).or_else(|| self.take_warm())
         }
+    }
+
+    /// Takes the warm slot, which is one of those that hold an object from now on.
+    fn take_warm(&self) -> Option<NonNull<T>> {
+        let recycler = self.recycler.as_ref()?;
+        let slot = recycler.warm.take()?;
+        // SAFETY: no other reference to the set is alive.
+        unsafe { &mut *recycler.kept.get() }.insert(self.index(slot));
+        Some(slot)
     }
 
     fn next_emptied(&self) -> Option<NonNull<T>> {
@@ -454,10 +488,15 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     /// Makes a slot vacant that holds an object for the next `acquire`.
-    fn keep(&self, slot: NonNull<T>) {
+    fn keep(&self, slot: NonNull<T>, recycler: &Recycler<T>) {
         self.front.head.unoccupy(slot.cast(), Layout::new::<T>());
-        self.untrack(slot);
-        self.put(slot, true);
+        if !recycler.has_warm {
+            self.untrack(slot);
+            return self.put(slot, true);
+        }
+        if let Some(colder) = recycler.warm.replace(Some(slot)) {
+            self.put(colder, true);
+        }
     }
 
     /// Sees to it that `needed` slots are vacant: adds as many as the growth strategy says, or more.
@@ -676,7 +715,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         if reserved.is_err() {
             return closing;
         }
-        let hot = self.take_hot().map(|hot| self.index(hot));
+        let hot = self.take_hot().or_else(|| self.take_warm()).map(|hot| self.index(hot));
 
         // SAFETY: no other reference to the chunks is alive, and no user code runs.
         let chunks = unsafe { &mut *self.front.head.chunks.get() };
@@ -735,6 +774,7 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
         }
         core::iter::from_fn(|| allocator.allocate()).for_each(|index| vacant.insert(index));
         if let Some(recycler) = &self.recycler {
+            self.take_warm();
             // SAFETY: no other reference to the list is alive.
             unsafe { &*recycler.emptied.get() }.iter().for_each(|&index| vacant.insert(index as usize));
             // SAFETY: no other reference to the set is alive.
@@ -951,7 +991,8 @@ unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<
     let core = unsafe { head.cast::<Local<T, A>>().as_ref() };
     let mut slot = slot.cast::<T>();
     // SAFETY: no other reference to the set is alive.
-    let was_pinned = unsafe { &mut *core.pinned.get() }.remove(core.index(slot));
+    let pinned = unsafe { &mut *core.pinned.get() };
+    let was_pinned = !pinned.is_empty() && pinned.remove(core.index(slot));
     // What follows happens even if the hook or the reset unwinds.
     let vacate = Defer(move || core.vacate(slot));
     // SAFETY: the slot holds an object, which is not used afterwards.
@@ -966,7 +1007,7 @@ unsafe fn release<T: Poolable, A: Allocator>(head: NonNull<Head>, slot: NonNull<
     if recycler.maker.reset.as_ref().is_none_or(|reset| reset(object)) {
         mem::forget(destroy);
         mem::forget(vacate);
-        core.keep(slot);
+        core.keep(slot, recycler);
     }
 }
 

@@ -52,6 +52,7 @@ on_every_pool! {
     object_taken_out_is_replaced_by_a_new_one
 
     shared_value_lives_as_long_as_its_last_handle
+    shared_handles_of_different_objects_are_not_equal
     weak_handle_never_reaches_a_later_tenant
     weak_handle_is_dead_when_the_value_is_unshared
     mutable_reference_needs_the_only_handle
@@ -625,6 +626,12 @@ fn object_taken_out_is_replaced_by_a_new_one<A: Allocator + Default, K: Kind>() 
     drop(object);
     drop(pool);
     assert_eq!(events(), ["drop", "drop"]);
+}
+
+fn shared_handles_of_different_objects_are_not_equal<A: Allocator + Default, K: Kind>() {
+    let pool = pool::<u64, A, K>(2);
+    let (one, two) = (pool.allocate_shared(1).unwrap(), pool.allocate_shared(1).unwrap());
+    assert!(SharedHandle::ptr_eq(&one, &one) && !SharedHandle::ptr_eq(&one, &two));
 }
 
 fn shared_value_lives_as_long_as_its_last_handle<A: Allocator + Default, K: Kind>() {

@@ -199,6 +199,9 @@ fn configuration_can_be_read() {
     assert!(config.pre_initialize() && !config.initialization_strategy().is_lazy());
     assert_eq!(config.growth_strategy().map(|strategy| strategy.compute_growth(1)), Some(5));
     assert!(format!("{config:?}").contains("initialization_strategy: Custom { resets: true, .. }"));
+    assert!(!config.initialization_strategy().is_eager());
+    let config = builder().build().unwrap();
+    assert!(!config.pre_initialize() && config.initialization_strategy().is_lazy());
     let config = PoolConfigBuilder::<u64>::default().name("jobs").capacity(1).initializer(|| 1).build().unwrap();
     assert!(config.initialization_strategy().is_eager() && config.name() == Some("jobs"));
     assert!(format!("{config:?}").contains("initialization_strategy: Eager { .. }"), "{config:?}");

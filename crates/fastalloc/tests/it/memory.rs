@@ -1,8 +1,11 @@
 //! What pools take from the heap, when, and what happens if there is none left.
 
+use std::collections::BTreeSet;
+use std::mem::MaybeUninit;
+
 use fastalloc::{
     Allocator, BitmapAllocator, Error, Fixed, FixedPool, FreeListAllocator, Growing, GrowingPool, GrowthStrategy, Kind,
-    Pool, PoolConfig, Poolable, Result, StackAllocator,
+    OwnedHandle, Pool, PoolConfig, Poolable, Result, StackAllocator,
 };
 
 use crate::heap::{Painted, fail_at, measure};
@@ -27,6 +30,7 @@ on_every_growing_pool! {
     trim_survives_every_allocation_failure
     trim_gives_memory_back
     trim_keeps_occupied_and_weakly_referenced_blocks
+    trim_and_reuse_of_blocks_with_several_chunks
     growth_beyond_memory_is_an_error
 }
 
@@ -415,6 +419,44 @@ fn trim_keeps_occupied_and_weakly_referenced_blocks<A: Allocator + Default>() {
     drop(weak);
     pool.trim_to(0);
     assert_eq!((pool.capacity(), pool.bytes_reserved()), (0, 0));
+}
+
+/// Each chunk has some slots, and each block of memory some chunks.
+fn trim_and_reuse_of_blocks_with_several_chunks<A: Allocator + Default>() {
+    struct Large {
+        number: usize,
+        _room: MaybeUninit<[u8; 100 << 10]>,
+    }
+
+    impl Poolable for Large {}
+
+    const COUNT: usize = if cfg!(miri) { 50 } else { 390 };
+    let large = |number| Large { number, _room: MaybeUninit::uninit() };
+    let ((), section) = measure(|| {
+        let config = PoolConfig::builder().capacity(1).growth_strategy(GrowthStrategy::Linear { amount: 65 });
+        let pool: GrowingPool<Large, A> = build(config);
+        for keeps_weak in [true, false] {
+            let mut handles: Vec<_> = (0..COUNT).map(|number| pool.allocate(large(number)).unwrap()).collect();
+            assert!(handles.iter().enumerate().all(|(at, handle)| handle.number == at));
+            assert!(handles.iter().map(OwnedHandle::index).collect::<BTreeSet<_>>().into_iter().eq(0..COUNT));
+            // The last chunk has less than its full number of slots.
+            let shared = handles.pop().unwrap().into_shared();
+            let doomed = handles.swap_remove(COUNT / 2).into_shared();
+            let weak = doomed.downgrade();
+            assert_eq!((shared.clone().number, weak.upgrade().unwrap().number), (COUNT - 1, COUNT / 2));
+            drop((handles, doomed));
+            if keeps_weak {
+                let before = pool.capacity();
+                pool.trim_to(0);
+                assert!((2..before).contains(&pool.capacity()), "the blocks of the two handles are left: {pool:?}");
+                assert!(weak.upgrade().is_none() && shared.number == COUNT - 1);
+            }
+            drop((shared, weak));
+            pool.trim_to(0);
+            assert_eq!((pool.capacity(), pool.bytes_reserved()), (0, 0));
+        }
+    });
+    assert_eq!(section.bytes, 0);
 }
 
 fn growth_beyond_memory_is_an_error<A: Allocator + Default>() {

@@ -32,6 +32,16 @@ fn configurations_are_read_as_they_were_written() {
 }
 
 #[test]
+fn what_is_off_is_not_written() {
+    // So that a program without the features of these fields can read it.
+    let config: PoolConfig<u64> = PoolConfig::builder().capacity(10).build().unwrap();
+    let text = toml::to_string(&config).unwrap();
+    for field in ["zeroize", "track_leaks", "leak_policy", "thread_cache", "name"] {
+        assert!(!text.contains(field), "{text}");
+    }
+}
+
+#[test]
 #[cfg(all(feature = "std", feature = "zeroize"))]
 fn each_field_that_is_data_is_written() {
     for policy in [LeakPolicy::Ignore, LeakPolicy::Warn, LeakPolicy::Panic] {
