@@ -259,6 +259,12 @@ impl Geometry {
         (REGION / self.pitch).max(1) * self.per_chunk
     }
 
+    /// Position of the slot at an address in its chunk, which was made for values of this layout.
+    #[inline]
+    pub(crate) fn position_for(&self, header: &Header, address: usize, layout: Layout) -> usize {
+        if self.natural { header.natural_position(address, layout) } else { self.position(header, address) }
+    }
+
     /// Position of the slot at an address in its chunk.
     #[inline]
     pub(crate) fn position(&self, header: &Header, address: usize) -> usize {

@@ -279,6 +279,7 @@ unsafe impl<T: ?Sized + Tenant + Send + Sync> Send for ThreadSafeSharedHandle<T>
 unsafe impl<T: ?Sized + Tenant + Send + Sync> Sync for ThreadSafeSharedHandle<T> {}
 
 impl<T: ?Sized + Tenant> ThreadSafeSharedHandle<T> {
+    #[inline]
     fn location(&self) -> Location<'_> {
         // SAFETY: the slot is occupied as long as there is a shared handle.
         unsafe { Location::of(self.value) }
@@ -362,10 +363,10 @@ impl<T: ?Sized + Tenant> ThreadSafeSharedHandle<T> {
         Ok(unsafe { ThreadSafeHandle::from_raw(ManuallyDrop::new(self).value) })
     }
 
-    #[cold]
+    /// What the last handle does. Out of line, as most handles are not the last one.
     #[inline(never)]
-    fn release(&mut self) {
-        self.counts().end();
+    fn release(&self, counts: &Counts) {
+        counts.end();
         // SAFETY: the slot is occupied, and the handle was the last one.
         unsafe { threads::release(self.value) };
     }
@@ -398,11 +399,12 @@ impl<T: ?Sized + Tenant> Clone for ThreadSafeSharedHandle<T> {
 impl<T: ?Sized + Tenant> Drop for ThreadSafeSharedHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.counts().strong.fetch_sub(1, Release) == 1 {
+        let counts = self.counts();
+        if counts.strong.fetch_sub(1, Release) == 1 {
             // What the others did with the value comes before its end. A load, because ThreadSanitizer does not
             // understand fences.
-            self.counts().strong.load(Acquire);
-            self.release();
+            counts.strong.load(Acquire);
+            self.release(counts);
         }
     }
 }

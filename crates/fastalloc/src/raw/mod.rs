@@ -142,11 +142,7 @@ impl Head {
     #[inline]
     fn position(&self, header: &Header, slot: NonNull<u8>, layout: Layout) -> usize {
         // SAFETY: nobody changes the chunks while a reference to the geometry is alive.
-        let geometry = unsafe { &*self.chunks.get() }.geometry();
-        if geometry.natural {
-            return header.natural_position(slot.addr().get(), layout);
-        }
-        geometry.position(header, slot.addr().get())
+        unsafe { &*self.chunks.get() }.geometry().position_for(header, slot.addr().get(), layout)
     }
 }
 

@@ -359,6 +359,7 @@ pub(crate) struct Location<'core> {
     core: &'core Head,
     /// The slot with the provenance of its chunk: that of the value may end with the value.
     pub(crate) slot: NonNull<u8>,
+    layout: Layout,
 }
 
 impl<'core> Location<'core> {
@@ -373,13 +374,17 @@ impl<'core> Location<'core> {
         let head = unsafe { header.as_ref() }.head.cast::<Head>();
         // SAFETY: the core of an occupied slot is alive, and changed through atomics only.
         let core = unsafe { head.as_ref() };
-        Self { header, head, core, slot: header.cast::<u8>().with_addr(value.addr()) }
+        // SAFETY: the value is initialized, and the reference ends here.
+        let layout = Layout::for_value(unsafe { value.as_ref() });
+        Self { header, head, core, slot: header.cast::<u8>().with_addr(value.addr()), layout }
     }
 
     /// Position of the slot in its chunk.
+    #[inline]
     fn position(&self) -> usize {
         // SAFETY: as in `of`.
-        self.core.geometry.position(unsafe { self.header.as_ref() }, self.slot.addr().get())
+        let header = unsafe { self.header.as_ref() };
+        self.core.geometry.position_for(header, self.slot.addr().get(), self.layout)
     }
 
     /// Index of the slot.
@@ -389,6 +394,7 @@ impl<'core> Location<'core> {
     }
 
     /// The counts of the slot, if its chunk has a table of them.
+    #[inline]
     pub(crate) fn counts(&self) -> Option<&'core Counts> {
         // SAFETY: as in `of`.
         let table = NonNull::new(unsafe { self.header.as_ref() }.shares())?;
