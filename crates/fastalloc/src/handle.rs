@@ -448,10 +448,10 @@ impl<'pool, T: ?Sized + Tenant> SharedHandle<'pool, T> {
         Ok(unsafe { OwnedHandle::from_raw(ManuallyDrop::new(self).value) })
     }
 
-    #[cold]
+    /// What the last handle does. Out of line, as most handles are not the last one.
     #[inline(never)]
-    fn release(&mut self) {
-        self.share().end();
+    fn release(&self, share: &Share) {
+        share.end();
         // SAFETY: the slot is occupied, and the handle was the last one.
         unsafe { raw::release(self.value) };
     }
@@ -479,11 +479,11 @@ impl<T: ?Sized + Tenant> Clone for SharedHandle<'_, T> {
 impl<T: ?Sized + Tenant> Drop for SharedHandle<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let strong = &self.share().strong;
-        if strong.get() == 1 {
-            return self.release();
+        let share = self.share();
+        match share.strong.get() {
+            1 => self.release(share),
+            strong => share.strong.set(strong - 1),
         }
-        strong.set(strong.get() - 1);
     }
 }
 
