@@ -1,7 +1,7 @@
 //! What is compared: the candidates, and the work that each of them is given.
 //!
-//! Two programs use it: `compare` measures time, `warm_loop` is run under callgrind by
-//! `instructions.sh`.
+//! Two programs use it: `compare` measures time, `paths` is run under callgrind by
+//! `instructions.py`.
 
 pub mod candidate;
 pub mod object;

@@ -41,6 +41,7 @@ pub(crate) fn setting() -> Setting {
         load: load.split_whitespace().next().unwrap_or("unknown").to_owned(),
         compiler: env!("BENCH_RUSTC").to_owned(),
         commit: commit().unwrap_or_else(unknown),
+        date: output("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(unknown),
         debug: cfg!(debug_assertions),
         versions: versions(),
     }
@@ -48,10 +49,10 @@ pub(crate) fn setting() -> Setting {
 
 /// Returns the setting in a few lines.
 pub(crate) fn describe(setting: &Setting) -> String {
-    let Setting { processor, cores, memory, system, load, compiler, commit, .. } = setting;
+    let Setting { processor, cores, memory, system, load, compiler, commit, date, .. } = setting;
     let versions: Vec<String> = setting.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let mut text = format!(
-        "{processor} ({cores} cores, {memory}, load {load}), {system}, {compiler}, commit {commit}\nRivals: {}",
+        "{processor} ({cores} cores, {memory}, load {load}), {system}, {compiler}, commit {commit}, {date}\nRivals: {}",
         versions.join(", ")
     );
     if setting.debug {

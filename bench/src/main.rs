@@ -6,7 +6,7 @@
 //! cargo run --release -- --only random_replacement     # the groups whose names have this in them
 //! cargo run --release -- --list                        # the names of the groups
 //! cargo run --release -- --out FOLDER                  # where record.json and report.html go
-//! ./instructions.sh                                    # instructions instead of time
+//! ./instructions.py                                    # instructions instead of time
 //! ```
 //!
 //! A group is a question, and its rows are the candidates. All run in this one process, one

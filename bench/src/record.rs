@@ -36,6 +36,8 @@ pub struct Setting {
     pub compiler: String,
     /// The commit of this repository.
     pub commit: String,
+    /// The day, in UTC.
+    pub date: String,
     /// Whether the build has debug assertions, so that times mean nothing.
     pub debug: bool,
     /// The versions of the rivals, by the names of their packages.

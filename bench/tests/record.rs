@@ -19,6 +19,7 @@ fn record_survives_json() {
             load: text("0.10"),
             compiler: text("rustc"),
             commit: text("0123abc"),
+            date: text("2026-01-02"),
             debug: false,
             versions: BTreeMap::from([(text("slab"), text("0.4.12"))]),
         },

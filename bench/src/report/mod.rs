@@ -60,7 +60,7 @@ fn setting(setting: &Setting) -> Markup {
     html! {
         p.note {
             (setting.processor) ", " (setting.cores) " cores, " (setting.memory) ", load " (setting.load) ", "
-            (setting.system) ", " (setting.compiler) ", commit " (setting.commit)
+            (setting.system) ", " (setting.compiler) ", commit " (setting.commit) ", " (setting.date)
         }
         details.note {
             summary { "Versions of the rivals" }
