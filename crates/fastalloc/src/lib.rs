@@ -1,6 +1,6 @@
 // Its examples need `std`.
-#![cfg_attr(feature = "std", doc = include_str!("../../../README.md"))]
-#![cfg_attr(not(feature = "std"), doc = "Object pools. The feature `std` has the README here.")]
+#![cfg_attr(feature = "std", doc = include_str!("lib.md"))]
+#![cfg_attr(not(feature = "std"), doc = "Object pools. With the feature `std`, there is more here.")]
 #![no_std]
 #![warn(missing_docs, clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
@@ -49,3 +49,22 @@ pub use self::shared_pool::{LockFree, LockFreePool};
 pub use self::stats::{PoolStatistics, StatisticsCollector, StatisticsReporter};
 #[cfg(feature = "derive")]
 pub use fastalloc_derive::Poolable;
+
+/// The examples of the documents, tested with all features. The published package does not contain them.
+#[cfg(all(doctest, feature = "std", feature = "stats", feature = "lock-free", feature = "derive"))]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../../../docs/getting_started.md")]
+    mod getting_started {}
+
+    #[doc = include_str!("../../../docs/performance_guide.md")]
+    mod performance_guide {}
+
+    #[doc = include_str!("../../../docs/error_handling.md")]
+    mod error_handling {}
+
+    #[doc = include_str!("../../../docs/migration_guide.md")]
+    mod migration_guide {}
+}
