@@ -13,11 +13,11 @@ A document has them between two comments, `figures: WHAT` and `end`, as a table 
     times GROUP THEIRS OURS            how many times as long theirs takes as ours
     figure GROUP CANDIDATE [COLUMN]    a minimum
 
-The records are docs/benchmarks/record.json, which bench/ writes as record.json, and bench/instructions.json.
+The records are docs/benchmarks/record.json, which bench/ writes together with overview.svg, and bench/instructions.json.
 
-With --check, fails instead if a document does not say what the records say. Either way, fails if a document
-has a time or a ratio that no record has, if there is no section about somebody who is ahead, or one about somebody
-who is not.
+With --check, fails instead if a document does not say what the records say. Either way, fails if a document has a time
+or a ratio that no record has, if there is no section about somebody who is ahead, or one about somebody who is not, or
+if the picture is of another record.
 
 Needs Python and git.
 """
@@ -33,6 +33,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs/benchmarks/record.json"
+PICTURE = ROOT / "docs/benchmarks/overview.svg"
 INSTRUCTIONS = ROOT / "bench/instructions.json"
 # Where everybody who is ahead has a section.
 EXPLANATIONS = "docs/benchmarks/README.md"
@@ -163,7 +164,7 @@ class Records:
         """How often ours is first."""
         questions = list(self.questions())
         first = lambda kinds: sum(
-            all(minimum(row, column) >= minimum(ours, column) for row in answer["rows"] if row["kind"] in kinds)
+            not any(is_ahead(row, ours, column) for row in answer["rows"] if row["kind"] in kinds)
             for answer, column in questions
             for ours in [best(answer, column, lambda row: row["kind"] == "ours")]
         )
@@ -184,7 +185,7 @@ class Records:
             ours = best(answer, column, lambda row: row["kind"] == "ours")
             rows = sorted(answer["rows"], key=lambda row: minimum(row, column))
             for row in rows:
-                if minimum(row, column) < minimum(ours, column) and row["kind"] != "ours":
+                if row["kind"] != "ours" and is_ahead(row, ours, column):
                     yield answer, column, row, ours
 
     def explained(self, document: str) -> list[str]:
@@ -203,6 +204,20 @@ class Records:
               if not ahead.intersection([name, *others])),
             *(f"nobody in the record is called {name}" for name in sorted(said - everybody)),
         ]  # fmt: skip
+
+    def pictured(self) -> list[str]:
+        """What the picture does not say."""
+        texts = re.findall(r"<text[^>]*>\s*(.*?)\s*</text>", PICTURE.read_text(), re.DOTALL)
+        said = dict(zip(texts, texts[1:]))
+        wrong = []
+        for answer, column in self.questions():
+            ours = best(answer, column, lambda row: row["kind"] == "ours")
+            ratios = [minimum(row, column) / minimum(ours, column) for kind in ("handles", "heap")
+                      if (row := best(answer, column, lambda row: row["kind"] == kind))]  # fmt: skip
+            title = label(answer, column).replace(", ", " ")
+            if said.get(title) != ", ".join(map(digits, ratios)):
+                wrong.append(f"{PICTURE.relative_to(ROOT)} is not that of the record: see {title}")
+        return wrong
 
     def answer(self, group: str) -> Answer:
         found = next((answer for answer in self.answers if answer["name"] == group), None)
@@ -273,7 +288,12 @@ def compared(theirs: Row | None, ours: Row, column: int) -> str:
     if theirs is None:
         return "–"
     ratio = digits(minimum(theirs, column) / minimum(ours, column))
-    return f"{ratio if minimum(theirs, column) >= minimum(ours, column) else f'**{ratio}**'} {theirs['candidate']}"
+    return f"{f'**{ratio}**' if is_ahead(theirs, ours, column) else ratio} {theirs['candidate']}"
+
+
+def is_ahead(theirs: Row, ours: Row, column: int) -> bool:
+    """As far as three digits can tell."""
+    return round(minimum(theirs, column) / minimum(ours, column), 2) < 1
 
 
 def label(answer: Answer, column: int) -> str:
@@ -341,6 +361,7 @@ def main() -> None:
             path.write_text(written)
         elif written != text:
             wrong.append(f"{name} does not say what the records say: run ci/figures.py and commit")
+    wrong += records.pictured()
     if wrong:
         sys.exit("\n".join(wrong))
     print(f"{marks} figures and tables are those of the records")

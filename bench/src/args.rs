@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Where to write record.json and report.html.
+    /// Where to write record.json, overview.svg and report.html.
     #[arg(long, value_name = "FOLDER", default_value = "target/comparison")]
     pub(crate) out: PathBuf,
 

@@ -5,7 +5,7 @@
 //! cargo run --release -- --quick                       # few rounds
 //! cargo run --release -- --only random_replacement     # the groups whose names have this in them
 //! cargo run --release -- --list                        # the names of the groups
-//! cargo run --release -- --out FOLDER                  # where record.json and report.html go
+//! cargo run --release -- --out FOLDER                  # where these three go: record.json, report.html, overview.svg
 //! ./instructions.py                                    # instructions instead of time
 //! ```
 //!
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
         eprintln!("{}: {error}", args.out.display());
         return ExitCode::FAILURE;
     }
-    println!("\nrecord.json and report.html are in {}", args.out.display());
+    println!("\nrecord.json, overview.svg and report.html are in {}", args.out.display());
     ExitCode::SUCCESS
 }
 
@@ -137,10 +137,11 @@ fn measure(groups: &[Group], quick: bool) -> Vec<Answer> {
     answers
 }
 
-/// Writes the record and the page.
+/// Writes the record, the page, and the first of its plots.
 fn write(record: &Record, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("record.json"), serde_json::to_string_pretty(record)?)?;
+    fs::write(folder.join("overview.svg"), report::picture(record))?;
     fs::write(folder.join("report.html"), report::page(record))
 }
 

@@ -56,6 +56,11 @@ pub(crate) fn page(record: &Record) -> String {
     page.into_string()
 }
 
+/// Returns the plot that sums up the record.
+pub(crate) fn picture(record: &Record) -> String {
+    chart::overview(&record.answers)
+}
+
 fn setting(setting: &Setting) -> Markup {
     html! {
         p.note {
