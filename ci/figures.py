@@ -10,6 +10,7 @@ A document has them between two comments, `figures: WHAT` and `end`, as a table 
     groups          every group with every candidate
     instructions    counts of hot paths
     summary         how often ours is first
+    quick           a warning, if the record is of a quick run
     times GROUP THEIRS OURS            how many times as long theirs takes as ours
     figure GROUP CANDIDATE [COLUMN]    a minimum
 
@@ -67,7 +68,7 @@ class Records:
         name, *arguments = shlex.split(what)
         blocks = {"table": self.table, "setting": self.setting, "targets": self.targets, "groups": self.groups,
                   "ahead": self.ahead, "instructions": self.counts}  # fmt: skip
-        words = {"times": self.times, "figure": self.figure, "summary": self.summary}
+        words = {"times": self.times, "figure": self.figure, "summary": self.summary, "quick": self.quick}
         if name in blocks:
             return f"\n\n{blocks[name](*arguments)}\n\n"
         if name in words:
@@ -159,6 +160,9 @@ class Records:
             raise Unknown(f"{group} has no column {column!r}, but {answer['columns']}")
         at = answer["columns"].index(column) if column else 0
         return quantity(answer, minimum(named(answer, candidate), at))
+
+    def quick(self) -> str:
+        return f" {QUICK} " if self.record["quick"] else ""
 
     def summary(self) -> str:
         """How often ours is first."""
