@@ -71,8 +71,10 @@ def measure(program: Path, only: str) -> dict[str, float]:
 
 
 def setting() -> dict[str, str]:
-    version = lambda *command: subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    return {"compiler": version("rustc", "--version"), "processor": platform.machine(), "valgrind": version("valgrind", "--version")}
+    def version(program: str) -> str:
+        return subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+    return {"compiler": version("rustc"), "processor": platform.machine(), "valgrind": version("valgrind")}
 
 
 def verdict(found: float, recorded: float | None, tolerance: tuple[float, float]) -> str:

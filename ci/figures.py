@@ -49,6 +49,8 @@ BY_LUCK = ("max",)
 # Less is nobody's merit: by how much somebody must be ahead for a section to say why.
 NOTABLE = 0.95
 
+OURS = re.compile(r"(Fixed|Growing|ThreadLocal|ThreadSafe|LockFree)Pool\b")
+
 Row = dict
 Answer = dict
 
@@ -135,7 +137,7 @@ class Records:
         counts, setting = self.instructions["counts"], self.instructions["setting"]
         paths = list(dict.fromkeys(name.split("/", 1)[0] for name in counts["plain"]))
         candidates = list(dict.fromkeys(name.split("/", 1)[1] for name in counts["plain"]))
-        ours = [name for name in candidates if any(f"{path}/{name}" in counts["plain"] for path in paths[1:])]
+        ours = [name for name in candidates if OURS.match(name)]
         tables = []
         for variant, title in (("plain", "As it is by default"), ("stats", "With the feature `stats`")):
             found = counts[variant]
@@ -167,13 +169,12 @@ class Records:
     def summary(self) -> str:
         """How often ours is first."""
         questions = list(self.questions())
-        first = lambda kinds: sum(
-            not any(is_ahead(row, ours, column) for row in answer["rows"] if row["kind"] in kinds)
-            for answer, column in questions
-            for ours in [best(answer, column, lambda row: row["kind"] == "ours")]
-        )
-        return (f"one of our pools is first among heaps and rivals with handles in {first(['heap', 'handles'])} of "
-                f"{len(questions)} rows, and first of all in {first(['heap', 'handles', 'keys', 'arena'])}")  # fmt: skip
+
+        def first(*kinds: str) -> int:
+            return sum(self.is_first(answer, column, kinds) for answer, column in questions)
+
+        return (f"one of our pools is first among heaps and rivals with handles in {first('heap', 'handles')} of "
+                f"{len(questions)} rows, and first of all in {first('heap', 'handles', 'keys', 'arena')}")  # fmt: skip
 
     # What these are made from.
 
@@ -183,6 +184,10 @@ class Records:
             for column, name in enumerate(answer["columns"]):
                 if answer["measure"] == "time" or name in ("p99.9", "max", "resident", "resident after release"):
                     yield answer, column
+
+    def is_first(self, answer: Answer, column: int, kinds: tuple[str, ...]) -> bool:
+        ours = best(answer, column, lambda row: row["kind"] == "ours")
+        return not any(is_ahead(row, ours, column) for row in answer["rows"] if row["kind"] in kinds)
 
     def who_is_ahead(self):
         for answer, column in self.questions():
@@ -329,7 +334,7 @@ def digits_of_count(count: float | None) -> str:
 
 def markdown(header: list[str], rows: list[list[str]], text_columns: int = 1) -> str:
     ruler = ["---" if column < text_columns else "---:" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in [header, ruler, *rows])
+    return "\n".join(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|" for cells in [header, ruler, *rows])
 
 
 def by_hand(document: str) -> list[str]:
