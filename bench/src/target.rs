@@ -67,7 +67,7 @@ const fn bytes(column: &'static str, beyond: f64) -> Target {
 }
 
 const ONE_THREAD: Pools = Pools::Each(&["FixedPool", "GrowingPool"]);
-const BITMAP: Pools = Pools::Each(&["FixedPool bitmap", "GrowingPool bitmap"]);
+const BITMAP: Pools = Pools::Each(&["FixedPool bitmap, sorted", "GrowingPool bitmap, sorted"]);
 const THREADS: Pools = Pools::Each(&["ThreadSafePool", "LockFreePool"]);
 
 const TARGETS: &[Target] = {

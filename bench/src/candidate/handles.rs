@@ -161,7 +161,7 @@ impl<const WORDS: usize> Traverse<WORDS> for InfinityPool<WORDS> {
     const OWN_WAY: &'static str = "infinity_pool iter";
 
     #[inline(always)]
-    fn sum(&self) -> u64 {
+    fn sum(&self, _handles: &[Self::Handle<'_>]) -> u64 {
         self.0.with_iter(|objects| {
             objects.fold(0_u64, |sum, object| {
                 // SAFETY: the pool is borrowed, so the object stays, and nobody changes it.

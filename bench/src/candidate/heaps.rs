@@ -9,13 +9,16 @@ use core::{
 };
 use std::alloc::handle_alloc_error;
 
-use super::{Candidate, InPlace, Kind};
+use super::{Candidate, InPlace, Kind, Traverse};
 use crate::object::Object;
 
 /// A heap that is known by its type alone.
 pub trait Heap: Send + Sync {
     /// As it is called in the tables.
     const NAME: &'static str;
+
+    /// The same, where the boxes are sorted by their addresses.
+    const SORTED: &'static str;
 
     /// Its way to be a program's global allocator.
     type Allocator: GlobalAlloc;
@@ -29,6 +32,7 @@ pub enum System {}
 
 impl Heap for System {
     const NAME: &'static str = "Box glibc";
+    const SORTED: &'static str = "Box glibc, sorted";
     type Allocator = std::alloc::System;
     const ALLOCATOR: Self::Allocator = std::alloc::System;
 }
@@ -38,6 +42,7 @@ pub enum Mimalloc {}
 
 impl Heap for Mimalloc {
     const NAME: &'static str = "Box mimalloc";
+    const SORTED: &'static str = "Box mimalloc, sorted";
     type Allocator = mimalloc::MiMalloc;
     const ALLOCATOR: Self::Allocator = mimalloc::MiMalloc;
 }
@@ -47,6 +52,7 @@ pub enum Jemalloc {}
 
 impl Heap for Jemalloc {
     const NAME: &'static str = "Box jemalloc";
+    const SORTED: &'static str = "Box jemalloc, sorted";
     type Allocator = tikv_jemallocator::Jemalloc;
     const ALLOCATOR: Self::Allocator = tikv_jemallocator::Jemalloc;
 }
@@ -58,6 +64,7 @@ pub enum Snmalloc {}
 #[cfg(feature = "snmalloc")]
 impl Heap for Snmalloc {
     const NAME: &'static str = "Box snmalloc";
+    const SORTED: &'static str = "Box snmalloc, sorted";
     type Allocator = snmalloc_rs::SnMalloc;
     const ALLOCATOR: Self::Allocator = snmalloc_rs::SnMalloc;
 }
@@ -142,6 +149,19 @@ impl<const WORDS: usize, H: Heap> Candidate<WORDS> for Boxed<H> {
     #[inline(always)]
     fn read(&self, handle: &HeapBox<H, Object<WORDS>>) -> u64 {
         Object::read(handle)
+    }
+}
+
+impl<const WORDS: usize, H: Heap + 'static> Traverse<WORDS> for Boxed<H> {
+    const OWN_WAY: &'static str = H::SORTED;
+
+    fn arrange(handles: &mut [Self::Handle<'_>]) {
+        handles.sort_unstable_by_key(|handle| core::ptr::from_ref::<Object<WORDS>>(handle).addr());
+    }
+
+    #[inline(always)]
+    fn sum(&self, handles: &[Self::Handle<'_>]) -> u64 {
+        handles.iter().fold(0, |sum, handle| sum.wrapping_add(self.read(handle)))
     }
 }
 

@@ -49,7 +49,7 @@ impl<const WORDS: usize> Traverse<WORDS> for Slab<WORDS> {
     const OWN_WAY: &'static str = "slab iter";
 
     #[inline(always)]
-    fn sum(&self) -> u64 {
+    fn sum(&self, _handles: &[Self::Handle<'_>]) -> u64 {
         // SAFETY: as in `allocate`.
         let slab = unsafe { &*self.0.get() };
         slab.iter().fold(0, |sum, (_, object)| sum.wrapping_add(object.read()))
@@ -99,7 +99,7 @@ macro_rules! slot_map {
             const OWN_WAY: &'static str = $own_way;
 
             #[inline(always)]
-            fn sum(&self) -> u64 {
+            fn sum(&self, _handles: &[Self::Handle<'_>]) -> u64 {
                 // SAFETY: as in `allocate`.
                 let map = unsafe { &*self.0.get() };
                 map.values().fold(0, |sum, object| sum.wrapping_add(object.read()))

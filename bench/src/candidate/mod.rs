@@ -56,13 +56,17 @@ pub trait Candidate<const WORDS: usize>: Sized {
     }
 }
 
-/// A candidate that can visit all its objects without the handles.
+/// A candidate that can visit all its objects in the order that they are in its memory.
 pub trait Traverse<const WORDS: usize>: Candidate<WORDS> {
     /// As its own way is called in the tables.
     const OWN_WAY: &'static str;
 
-    /// Reads all objects in the order that suits the pool, and returns the sum of the tags.
-    fn sum(&self) -> u64;
+    /// Prepares the handles for [`sum`](Self::sum), if that uses them.
+    #[inline(always)]
+    fn arrange(_handles: &mut [Self::Handle<'_>]) {}
+
+    /// Reads all objects, of which these are the handles, and returns the sum of the tags.
+    fn sum(&self, handles: &[Self::Handle<'_>]) -> u64;
 }
 
 /// A candidate that can build an object in the memory where it is to stay.
@@ -131,10 +135,17 @@ pub trait TraverseVisitor<const WORDS: usize> {
 
 /// Shows every candidate with a traversal of its own.
 pub fn visit_traverse<const WORDS: usize>(visitor: &mut impl TraverseVisitor<WORDS>) {
+    visitor.candidate::<ours::FixedBitmap<WORDS>>();
+    visitor.candidate::<ours::GrowingBitmap<WORDS>>();
     visitor.candidate::<keys::Slab<WORDS>>();
     visitor.candidate::<keys::SlotMap<WORDS>>();
     visitor.candidate::<keys::DenseSlotMap<WORDS>>();
     visitor.candidate::<handles::InfinityPool<WORDS>>();
+    visitor.candidate::<heaps::Boxed<heaps::System>>();
+    visitor.candidate::<heaps::Boxed<heaps::Mimalloc>>();
+    visitor.candidate::<heaps::Boxed<heaps::Jemalloc>>();
+    #[cfg(feature = "snmalloc")]
+    visitor.candidate::<heaps::Boxed<heaps::Snmalloc>>();
 }
 
 /// Is shown every candidate that can build in place by [`visit_in_place`].

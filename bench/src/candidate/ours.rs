@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use fastalloc::{BitmapAllocator, FixedPool, GrowingPool, OwnedHandle, PoolConfig};
 
-use super::{Candidate, InPlace, Kind};
+use super::{Candidate, InPlace, Kind, Traverse};
 use crate::object::{Object, opaque};
 
 macro_rules! candidate {
@@ -69,3 +69,23 @@ candidate! {
     /// `GrowingPool` with the bitmap.
     GrowingBitmap(GrowingPool<Object<WORDS>, BitmapAllocator>) = "GrowingPool bitmap"
 }
+
+macro_rules! sorted {
+    ($candidate:ident, $name:literal) => {
+        impl<const WORDS: usize> Traverse<WORDS> for $candidate<WORDS> {
+            const OWN_WAY: &'static str = $name;
+
+            fn arrange(handles: &mut [Self::Handle<'_>]) {
+                handles.sort_unstable_by_key(OwnedHandle::index);
+            }
+
+            #[inline(always)]
+            fn sum(&self, handles: &[Self::Handle<'_>]) -> u64 {
+                handles.iter().fold(0, |sum, handle| sum.wrapping_add(self.read(handle)))
+            }
+        }
+    };
+}
+
+sorted!(FixedBitmap, "FixedPool bitmap, sorted");
+sorted!(GrowingBitmap, "GrowingPool bitmap, sorted");

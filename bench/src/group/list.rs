@@ -184,7 +184,7 @@ fn traversal() -> Group {
     Visitor::<8>::candidate::<ours::GrowingBitmap<8>>(&mut entries);
     visit_traverse::<8>(&mut entries);
     let question = "read 150,000 objects in the order of a list in which a third was replaced eight times: by their \
-                    handles or, where the name says so, in the pool's own way";
+                    handles or, where the name says so, in the pool's own way or in the order of their addresses";
     Group::of_entries(name::TRAVERSAL, question, 24, entries.list)
         .without(SLOW, &["lockfree-object-pool"])
         .without(ALL_AT_ONCE, &ARENAS)

@@ -38,8 +38,9 @@ impl TraverseAfterChurn {
     pub fn section_of_own_way<const WORDS: usize, C: Traverse<WORDS>>(&self) -> Sample {
         let pool = C::with_capacity(self.alive);
         black_box(&pool);
-        let Churned { handles, expected } = self.churn(&pool);
-        let sample = self.time(expected, || pool.sum());
+        let Churned { mut handles, expected } = self.churn(&pool);
+        C::arrange(&mut handles);
+        let sample = self.time(expected, || pool.sum(&handles));
         handles.into_iter().for_each(|handle| pool.release(handle));
         sample
     }
