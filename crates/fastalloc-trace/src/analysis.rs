@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use serde::Serialize;
 
-use crate::event::{Event, EventKind, Item, Process, StackId};
+use crate::event::{Event, EventKind, StackId};
+use crate::item::{Item, Process};
 use crate::tables::Tables;
 use crate::tracker::{Beginning, End, EndKind, Tracker, Usage};
 

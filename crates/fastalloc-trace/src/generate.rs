@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use crate::event::{Event, EventKind, Frame, Item, Process, Stack, StackId};
+use crate::event::{Event, EventKind, StackId};
+use crate::item::{Frame, Item, Process, Stack};
 
 /// A program that allocates as it is told. The same program always makes the same trace.
 ///

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::{BufRead, Read};
 
 use crate::error::{Error, Result};
-use crate::event::{Event, EventKind, Frame, Item, Module, Process, Stack, StackId, StringId};
+use crate::event::{Event, EventKind, StackId};
+use crate::item::{Frame, Item, Module, Process, Stack, StringId};
 use crate::reader::{Ending, Limits};
 
 /// The newest version of the format that is known here.

@@ -44,12 +44,14 @@ mod advice;
 mod analysis;
 mod check;
 mod dhat;
+mod encode;
 mod error;
 mod event;
 pub mod format;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod heaptrack;
+mod item;
 mod ordered;
 mod reader;
 mod render;
@@ -62,10 +64,9 @@ pub use self::analysis::{Analysis, AnalysisLimits, ClassReport, Report, SiteRepo
 pub use self::check::{Configuration, ConfigurationError, Finding, PoolEntry, Problem, check};
 pub use self::dhat::{DhatPoint, DhatSummary};
 pub use self::error::{Error, Result};
-pub use self::event::{
-    Event, EventKind, Frame, Item, Module, ModuleId, Process, Stack, StackId, StringId, Symbol, Symbols,
-};
+pub use self::event::{Event, EventKind, StackId};
 pub use self::heaptrack::HeaptrackReader;
+pub use self::item::{Frame, Item, Module, ModuleId, Process, Stack, StringId, Symbol, Symbols};
 pub use self::ordered::Ordered;
 pub use self::reader::{Ending, Limits, TraceReader};
 pub use self::render::render;

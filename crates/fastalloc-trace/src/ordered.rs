@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Item};
+use crate::event::Event;
+use crate::item::Item;
 
 /// Puts the events of a trace in the order of their times; those with the same time stay in the order of the trace.
 ///

@@ -3,12 +3,11 @@
 use std::io::{self, ErrorKind, Read};
 
 use crate::error::{Error, Result};
-use crate::event::{
-    Event, EventKind, Frame, Item, Module, ModuleId, Process, Stack, StackId, StringId, Symbol, Symbols,
-};
+use crate::event::{Event, EventKind, StackId};
 use crate::format::{
     BLOCK_HEADER_LEN, BlockHeader, FLAG_ORDERED, HEADER_LEN, MAGIC, Payload, VERSION, encoding, kind, tag,
 };
+use crate::item::{Frame, Item, Module, ModuleId, Process, Stack, StringId, Symbol, Symbols};
 use crate::ordered::Ordered;
 
 /// How much a reader accepts, so that no trace makes it, or the tables that are made of it, take more memory.

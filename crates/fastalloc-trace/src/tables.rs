@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::event::{Frame, Item, Module, ModuleId, Process, Stack, StackId, StringId, Symbol};
+use crate::event::StackId;
+use crate::item::{Frame, Item, Module, ModuleId, Process, Stack, StringId, Symbol};
 
 /// The strings, modules, stacks and symbols of a trace, as far as it was read.
 ///

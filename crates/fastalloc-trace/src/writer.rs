@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::mem;
 
-use crate::event::{Event, EventKind, Frame, Item, Module, ModuleId, Process, StackId, StringId, Symbols};
+use crate::event::{Event, EventKind, StackId};
 use crate::format::{self, BlockHeader, EventEncoder, encoding, kind, put_bytes, put_uint};
+use crate::item::{Frame, Item, Module, ModuleId, Process, StringId, Symbols};
 
 /// How a trace is written: [`TraceWriter::with_options`].
 #[derive(Debug, Clone, PartialEq, Eq)]
