@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::Style;
@@ -15,12 +15,14 @@ use fastalloc_trace::{
     Usage, Verdict, advise, check, render,
 };
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::args::Advise;
 use crate::dhat;
 use crate::failure::{Failure, chain};
+use crate::record::{self, Recorded};
 use crate::recording::{Format, Recording};
-use crate::symbols::{Symbolized, Symbolizer};
+use crate::symbols::{Symbolized, Symbolizer, printable};
 use crate::text;
 
 /// How many events may wait for earlier ones.
@@ -47,11 +49,12 @@ struct Row<'a> {
 
 pub(crate) fn run(args: &Advise) -> Result<ExitCode, Failure> {
     let configuration = args.check.as_deref().map(read_configuration).transpose()?;
-    let recording = Recording::open(&args.file, args.quiet)?;
+    let source = Source::of(args)?;
+    let recording = Recording::open(&source.file, args.quiet)?;
     if recording.format == Format::Dhat {
-        return dhat::run(args, recording);
+        return dhat::run(args, &source.file, recording);
     }
-    let analysed = analyse(recording).map_err(|error| unreadable(&args.file, &error))?;
+    let analysed = analyse(recording).map_err(|error| unreadable(&source.file, &error))?;
     if !args.quiet {
         warn(&analysed);
         if configuration.as_ref().is_some_and(|configuration| configuration.pool.is_empty()) {
@@ -60,7 +63,47 @@ pub(crate) fn run(args: &Advise) -> Result<ExitCode, Failure> {
     }
     match configuration {
         Some(configuration) => print_check(args, &configuration, &analysed.report),
-        None => print_advice(args, &analysed),
+        None => print_advice(args, &source.name(), &analysed),
+    }
+}
+
+/// Where the recording is.
+struct Source {
+    file: PathBuf,
+    /// The program, if it was recorded for this.
+    program: Option<String>,
+    /// Where a recording is that is not kept.
+    _folder: Option<TempDir>,
+}
+
+impl Source {
+    fn of(args: &Advise) -> Result<Self, Failure> {
+        if let Some(file) = &args.file {
+            return Ok(Self { file: file.clone(), program: None, _folder: None });
+        }
+        let mut options = args.record.clone();
+        let mut folder = None;
+        if options.output.is_none() {
+            let made = TempDir::with_prefix("fastalloc-").map_err(|error| {
+                let what = format!("cannot make a temporary folder: {error}");
+                Failure::new(what, "give a file for the recording: `--output FILE`")
+            })?;
+            options.output = Some(made.path().join("recording"));
+            folder = Some(made);
+        }
+        let is_quiet = args.quiet || folder.is_some();
+        let Recorded { status, mut files } =
+            record::record(&options, &args.command, false, is_quiet, true).map_err(|unrecorded| unrecorded.failure)?;
+        if !status.success() && !args.quiet {
+            text::warning(&format!("the program has ended with status {}", record::shell_status(status)));
+        }
+        let program = args.command[0].to_string_lossy().into_owned();
+        Ok(Self { file: files.swap_remove(0), program: Some(program), _folder: folder })
+    }
+
+    fn name(&self) -> String {
+        let name = self.program.clone().filter(|_| self._folder.is_some());
+        printable(&name.unwrap_or_else(|| self.file.to_string_lossy().into_owned()))
     }
 }
 
@@ -172,19 +215,19 @@ fn print_check(args: &Advise, configuration: &Configuration, report: &Report) ->
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn print_advice(args: &Advise, analysed: &Analysed) -> Result<ExitCode, Failure> {
+fn print_advice(args: &Advise, name: &str, analysed: &Analysed) -> Result<ExitCode, Failure> {
     let advice = advise(&analysed.report, &Policy::default());
     let rows = rows(&analysed.report, &advice);
     let shown = &rows[..rows.len().min(args.rows_max())];
     let mut out = text::output();
     if args.json {
-        print_json(&mut out, &as_json(args, analysed, shown))?;
+        print_json(&mut out, &as_json(name, analysed, shown))?;
     } else if args.toml {
         let advice: Vec<Advice> = shown.iter().map(|row| row.advice.clone()).collect();
         let text = Configuration::from_advice(&advice).to_toml();
         out.write_all(text.map_err(|error| Failure::new(error.to_string(), "use --json"))?.as_bytes())?;
     } else {
-        print_summary(&mut out, args, &analysed.report)?;
+        print_summary(&mut out, name, &analysed.report)?;
         print_table(&mut out, analysed, shown)?;
         if shown.len() < rows.len() {
             writeln!(out, "And {}: --top 0 shows them.", text::count(rows.len() - shown.len(), "row"))?;
@@ -210,7 +253,7 @@ fn rows<'a>(report: &'a Report, advice: &'a [Advice]) -> Vec<Row<'a>> {
     rows
 }
 
-fn as_json(args: &Advise, analysed: &Analysed, rows: &[Row<'_>]) -> serde_json::Value {
+fn as_json(name: &str, analysed: &Analysed, rows: &[Row<'_>]) -> serde_json::Value {
     let mut names = Names::default();
     let advice: Vec<_> = rows
         .iter()
@@ -224,7 +267,7 @@ fn as_json(args: &Advise, analysed: &Analysed, rows: &[Row<'_>]) -> serde_json::
         })
         .collect();
     json!({
-        "file": args.file.to_string_lossy(),
+        "file": name,
         "format": analysed.format.name(),
         "ending": analysed.ending,
         "is_cut": analysed.is_cut,
@@ -239,10 +282,10 @@ pub(crate) fn print_json(out: &mut impl Write, value: &serde_json::Value) -> Res
     Ok(())
 }
 
-fn print_summary(out: &mut impl Write, args: &Advise, report: &Report) -> Result<(), Failure> {
-    let (file, events, span) = (args.file.display(), report.events, clocked(report.span, report));
+fn print_summary(out: &mut impl Write, name: &str, report: &Report) -> Result<(), Failure> {
+    let (events, span) = (report.events, clocked(report.span, report));
     let sites = text::count(report.sites.len(), "call site");
-    writeln!(out, "{HEADING}{file}{HEADING:#}: {events} events in {span}, {sites}")?;
+    writeln!(out, "{HEADING}{name}{HEADING:#}: {events} events in {span}, {sites}")?;
     if report.process.sampling > 1 {
         writeln!(out, "One of {} allocations was recorded: what follows counts those.", report.process.sampling)?;
     }

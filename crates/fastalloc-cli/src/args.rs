@@ -1,5 +1,6 @@
 //! What can be asked of the program.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
@@ -9,11 +10,12 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0  all is well
   1  a check has failed: see `advise --check`
-  2  wrong usage, or input that cannot be read";
+  2  wrong usage, or input that cannot be read
+`fastalloc record` ends with the status of the program: see there";
 
 /// Finds out which object pools would fit a program
 ///
-/// Reads a recording of what the program has allocated, looks at each call site, and says where a pool of the crate
+/// Records what the program allocates, or reads a recording, looks at each call site, and says where a pool of the crate
 /// fastalloc would be used again and again, of what kind and how large, and where not, and why.
 #[derive(Debug, Parser)]
 #[command(name = "fastalloc", version, propagate_version = true, after_help = EXIT_STATUS, max_term_width = 120)]
@@ -27,17 +29,21 @@ pub(crate) enum Command {
     Advise(Advise),
     Completions(Completions),
     Man(Man),
+    Record(Record),
 }
 
 const ADVISE_EXAMPLES: &str = "\
 Examples:
-  Record a program with heaptrack, and ask which pools would fit:
+  Record a program, and ask which pools would fit:
+    fastalloc advise -- ./program --its-option
+
+  The same with what heaptrack has recorded:
     heaptrack --raw -o recording ./program
     fastalloc advise recording.raw.zst
 
   Keep what was advised, and later see in CI whether it still fits:
-    fastalloc advise recording.raw.zst --toml > pools.toml
-    fastalloc advise newer.raw.zst --check pools.toml
+    fastalloc advise --toml -- ./program > pools.toml
+    fastalloc advise --check pools.toml -- ./program
 
   All that is known of the call sites that have most to gain:
     fastalloc advise recording.raw.zst --json --top 3
@@ -67,8 +73,15 @@ Exit status:
 #[command(after_long_help = ADVISE_EXAMPLES)]
 pub(crate) struct Advise {
     /// The recording; `-` is standard input
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "program")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// A program to record instead, and its arguments; what it prints goes to standard error
+    #[arg(last = true, id = "program", value_name = "COMMAND", conflicts_with = "file")]
+    pub(crate) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) record: RecordOptions,
 
     /// Compares pools of a configuration with the recording instead
     ///
@@ -106,6 +119,81 @@ impl Advise {
     }
 }
 
+/// How a program is recorded.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RecordOptions {
+    /// Where the recording goes [default: PROGRAM.fastalloc; with `advise` it is not kept]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "program")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Records so many callers of each allocation at most
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=128),
+        requires = "program")]
+    pub(crate) depth: u32,
+
+    /// Records one of N objects, chosen at random when it is allocated, until it is freed
+    #[arg(long, value_name = "1/N", default_value = "1/1", value_parser = Sample::parse, requires = "program")]
+    pub(crate) sample: Sample,
+}
+
+/// One of so many objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sample(pub(crate) u32);
+
+impl Sample {
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("1/").and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+        number.map(Self).ok_or_else(|| String::from("write 1/N, with a whole number N: 1/100 is one of 100 objects"))
+    }
+}
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  Record a program, and ask which pools would fit, and which fit another time:
+    fastalloc record -o run.fastalloc -- ./program --its-option
+    fastalloc advise run.fastalloc
+    fastalloc advise run.fastalloc --check pools.toml
+
+  Record a server for a long time: one of 100 objects, and short stacks
+    fastalloc record --sample 1/100 --depth 8 -- ./server
+
+  Record what a script starts, each process in a file of its own: run.PID
+    fastalloc record --follow -o run -- ./script.sh
+
+Exit status: that of the program; 128 and its number if a signal has ended it; or
+  125  nothing could be recorded
+  126  the program cannot be run
+  127  the program was not found";
+
+/// Runs a program, and records what it allocates
+///
+/// Works with programs for Linux on x86-64 and AArch64 that are dynamically linked. A library is loaded with the program
+/// (by LD_PRELOAD) and sees each call of malloc and the like, of all threads; libraries of C, C++ and Rust call them.
+/// What a program that brings an allocator of its own calls is seen as far as it goes from one of its libraries to
+/// another. Programs with the rights of another user are not recorded.
+///
+/// A program that crashes leaves a recording of all but about its last 100 ms; if it calls abort or _exit, of all.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = RECORD_EXAMPLES)]
+pub(crate) struct Record {
+    /// The program, and its arguments
+    #[arg(last = true, required = true, id = "program", value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) options: RecordOptions,
+
+    /// Records what the program starts too, each process in a file with its number behind the name
+    ///
+    /// Without it, only the program itself is recorded, up to its end, or until it becomes another one (exec).
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// Says nothing but errors and warnings
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   fastalloc completions bash > ~/.local/share/bash-completion/completions/fastalloc
@@ -129,7 +217,7 @@ Examples:
 #[command(after_help = MAN_EXAMPLES)]
 pub(crate) struct Man {
     /// Of which command, instead of the program
-    #[arg(value_parser = ["advise", "completions", "man"])]
+    #[arg(value_parser = ["advise", "completions", "man", "record"])]
     pub(crate) command: Option<String>,
 }
 

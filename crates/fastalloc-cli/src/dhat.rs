@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::CellAlignment;
@@ -34,9 +35,9 @@ struct Site {
     alive_at_end: Option<u64>,
 }
 
-pub(crate) fn run(args: &Advise, recording: Recording) -> Result<ExitCode, Failure> {
-    let path = args.file.display();
-    let help = "record with heaptrack: `heaptrack --raw -o recording ./program`";
+pub(crate) fn run(args: &Advise, file: &Path, recording: Recording) -> Result<ExitCode, Failure> {
+    let path = file.display();
+    let help = "record the program: `fastalloc advise -- ./program`";
     if args.check.is_some() || args.toml {
         return Err(Failure::new(format!("{path} has no capacities: it is a summary by DHAT"), help));
     }
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &Advise, recording: Recording) -> Result<ExitCode, Failu
     if args.json {
         let sites: Vec<_> = shown.iter().map(|site| site.as_json(&summary)).collect();
         let json = json!({
-            "file": args.file.to_string_lossy(), "format": "dhat", "note": NO_CAPACITIES, "sites": sites,
+            "file": file.to_string_lossy(), "format": "dhat", "note": NO_CAPACITIES, "sites": sites,
         });
         print_json(&mut out, &json)?;
     } else {

@@ -8,6 +8,7 @@ mod completions;
 mod dhat;
 mod failure;
 mod man;
+mod record;
 mod recording;
 mod sites;
 mod symbols;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Advise(args) => advise::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Record(args) => record::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -84,7 +84,7 @@ impl Recording {
 }
 
 /// A bar on standard error, if that is a terminal; it goes when it is dropped.
-fn progress(is_quiet: bool, length: Option<u64>) -> ProgressBar {
+pub(crate) fn progress(is_quiet: bool, length: Option<u64>) -> ProgressBar {
     if is_quiet {
         return ProgressBar::hidden();
     }

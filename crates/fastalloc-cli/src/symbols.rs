@@ -249,7 +249,8 @@ fn demangled(name: &str) -> String {
     }
     // What overloads have in common, and without the types that a call site need not tell.
     let options = DemangleOptions::new().no_params().no_return_type();
-    let symbol = cpp_demangle::Symbol::new(name).ok();
+    // Others may look like a mangled type: `w` is `wchar_t`.
+    let symbol = Some(name).filter(|name| name.starts_with("_Z")).and_then(|name| cpp_demangle::Symbol::new(name).ok());
     let name = symbol.and_then(|symbol| symbol.demangle(&options).ok()).unwrap_or_else(|| name.into());
     printable(&name)
 }

@@ -22,6 +22,11 @@ pub(crate) fn warning(what: &str) {
     let _ = writeln!(anstream::stderr(), "{WARNING}warning:{WARNING:#} {what}");
 }
 
+/// Says what was done.
+pub(crate) fn note(what: &str) {
+    let _ = writeln!(anstream::stderr(), "{what}");
+}
+
 /// A table of columns, those of numbers aligned to the right; as wide as the terminal, if there is one.
 pub(crate) fn table(columns: &[(&str, CellAlignment)]) -> Table {
     let mut table = Table::new();

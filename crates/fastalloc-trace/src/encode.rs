@@ -36,6 +36,8 @@ pub mod kind {
     pub const END: u8 = 8;
     /// The first kind that a reader passes over if it does not know it.
     pub const OPTIONAL: u8 = 128;
+    /// What the recorder could not record.
+    pub const LOSSES: u8 = 128;
 }
 
 /// How the payload of a block is stored.

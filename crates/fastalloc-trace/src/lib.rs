@@ -43,6 +43,7 @@
 mod advice;
 mod analysis;
 mod check;
+mod compress;
 mod dhat;
 mod encode;
 mod error;
@@ -62,6 +63,7 @@ mod writer;
 pub use self::advice::{Advice, Policy, Pool, PoolKind, Reason, Remark, Verdict, advise};
 pub use self::analysis::{Analysis, AnalysisLimits, ClassReport, Report, SiteReport, site_of_frame};
 pub use self::check::{Configuration, ConfigurationError, Finding, PoolEntry, Problem, check};
+pub use self::compress::{Compressed, compress};
 pub use self::dhat::{DhatPoint, DhatSummary};
 pub use self::error::{Error, Result};
 pub use self::event::{Event, EventKind, StackId};

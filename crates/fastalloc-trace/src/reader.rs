@@ -489,7 +489,7 @@ impl<R: Read> Iterator for TraceReader<R> {
 }
 
 /// Fills the buffer as far as the source goes.
-fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
         match source.read(&mut buffer[length..]) {

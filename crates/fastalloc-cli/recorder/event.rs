@@ -1,0 +1,1 @@
+../../fastalloc-trace/src/event.rs

@@ -1,0 +1,326 @@
+//! What the program calls instead of the C library, or of an allocator of its own.
+
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use crate::event::{EventKind, StackId};
+use crate::process::{self, Options};
+use crate::real::{self, Functions};
+use crate::sync::Inside;
+use crate::trace::{self, LOST_EVENTS, LOST_STACKS, TRACE};
+use crate::{sample, sys};
+
+pub(crate) type Text = *const c_char;
+pub(crate) type Texts = *const *const c_char;
+
+const ENOMEM: c_int = 12;
+const PAGE_ALIGNMENT: usize = 4096;
+
+/// Who allocates: the program, or something that the recorder has called.
+enum Caller {
+    Program(Inside, &'static Functions),
+    Inside(Option<&'static Functions>),
+}
+
+impl Caller {
+    fn new() -> Self {
+        match Inside::enter() {
+            Some(inside) => {
+                let functions = real::functions(&inside);
+                Self::Program(inside, functions)
+            }
+            None => Self::Inside(real::known_functions()),
+        }
+    }
+
+    fn functions(&self) -> Option<&'static Functions> {
+        match self {
+            Self::Program(_, functions) => Some(functions),
+            Self::Inside(functions) => *functions,
+        }
+    }
+
+    fn options(&self) -> Option<(&Inside, &'static Options)> {
+        match self {
+            Self::Program(inside, _) => Some((inside, process::options(inside)?)),
+            // The allocator itself, or a signal handler that has interrupted the recorder.
+            Self::Inside(_) => None,
+        }
+    }
+
+    /// Records that there is memory now, unless it is null.
+    fn allocated(&self, address: *mut c_void, size: usize, alignment: usize) {
+        let Some((inside, options)) = self.options().filter(|_| !address.is_null()) else { return };
+        if is_in_sample(inside, options, address) {
+            record(inside, options, true, |stack| EventKind::Allocate {
+                address: address.addr() as u64,
+                size: size as u64,
+                alignment: alignment as u32,
+                stack,
+            });
+        }
+    }
+}
+
+/// Whether a new object is in the sample.
+fn is_in_sample(inside: &Inside, options: &Options, address: *mut c_void) -> bool {
+    options.sampling == 1
+        || inside.random() <= u64::MAX / options.sampling && sample::insert(address.addr())
+}
+
+/// Records an event of this thread that happens now.
+fn record(inside: &Inside, options: &Options, has_stack: bool, kind: impl FnOnce(StackId) -> EventKind) {
+    let Some(buffer) = inside.buffer().or_else(|| {
+        let found = if process::is_stranger() { None } else { TRACE.lock().buffer(sys::thread_id()) };
+        inside.set_buffer(found);
+        found
+    }) else {
+        LOST_EVENTS.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    let mut stack = 0;
+    if has_stack {
+        // SAFETY: the buffer is this thread's, which is inside once.
+        match unsafe { buffer.stack(options.depth) } {
+            Some(found) => stack = found,
+            None => {
+                LOST_STACKS.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    let (time, is_full) = buffer.push(options.start, kind(StackId(stack)));
+    trace::after_event(buffer, time, is_full);
+}
+
+/// The largest alignment that memory of this size can need: nothing is said of it.
+fn natural_alignment(size: usize) -> usize {
+    1 << size.trailing_zeros().min(4)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    let caller = Caller::new();
+    let Some(functions) = caller.functions() else { return real::spare(size) };
+    let Some(malloc) = functions.malloc else { return no_memory() };
+    // SAFETY: as the caller of this function has promised.
+    let address = unsafe { malloc(size) };
+    caller.allocated(address, size, natural_alignment(size));
+    address
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    let caller = Caller::new();
+    let total = count.saturating_mul(size);
+    let Some(functions) = caller.functions() else { return real::spare(total) };
+    let Some(calloc) = functions.calloc else { return no_memory() };
+    // SAFETY: as the caller of this function has promised.
+    let address = unsafe { calloc(count, size) };
+    caller.allocated(address, total, natural_alignment(size));
+    address
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free(address: *mut c_void) {
+    if address.is_null() || real::spare_rest(address).is_some() {
+        return;
+    }
+    let caller = Caller::new();
+    if let Some((inside, options)) = caller.options() {
+        // Before it is free: another thread may have it right after.
+        if options.sampling == 1 || sample::remove(address.addr()) {
+            record(inside, options, false, |_| EventKind::Free { address: address.addr() as u64 });
+        }
+    }
+    if let Some(free) = caller.functions().and_then(|functions| functions.free) {
+        // SAFETY: as the caller of this function has promised.
+        unsafe { free(address) };
+    }
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free_sized(address: *mut c_void, _size: usize) {
+    // SAFETY: as the caller of this function has promised.
+    unsafe { free(address) };
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free_aligned_sized(address: *mut c_void, _alignment: usize, _size: usize) {
+    // SAFETY: as the caller of this function has promised.
+    unsafe { free(address) };
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn realloc(old: *mut c_void, size: usize) -> *mut c_void {
+    if let Some(rest) = real::spare_rest(old) {
+        // SAFETY: as the caller of this function has promised.
+        let new = unsafe { malloc(size) };
+        if !new.is_null() {
+            // SAFETY: there are so many bytes in both, which are different memory.
+            unsafe { ptr::copy_nonoverlapping(old.cast::<u8>(), new.cast::<u8>(), size.min(rest)) };
+        }
+        return new;
+    }
+    let caller = Caller::new();
+    let Some(functions) = caller.functions() else { return real::spare(size) };
+    let Some(realloc) = functions.realloc else { return no_memory() };
+    // Before it is free: another thread may have it right after.
+    let sampling = caller.options().map_or(1, |(_, options)| options.sampling);
+    let was_in_sample = sampling > 1 && !old.is_null() && sample::remove(old.addr());
+    // SAFETY: as the caller of this function has promised.
+    let new = unsafe { realloc(old, size) };
+    if old.is_null() {
+        caller.allocated(new, size, natural_alignment(size));
+        return new;
+    }
+    let Some((inside, options)) = caller.options().filter(|_| sampling == 1 || was_in_sample) else { return new };
+    if new.is_null() && size > 0 {
+        // Nothing has happened.
+        if was_in_sample {
+            sample::insert(old.addr());
+        }
+    } else if new.is_null() || was_in_sample && !sample::insert(new.addr()) {
+        record(inside, options, false, |_| EventKind::Free { address: old.addr() as u64 });
+    } else {
+        record(inside, options, true, |stack| EventKind::Reallocate {
+            old_address: old.addr() as u64,
+            address: new.addr() as u64,
+            size: size as u64,
+            alignment: natural_alignment(size) as u32,
+            stack,
+        });
+    }
+    new
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn reallocarray(old: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    match count.checked_mul(size) {
+        // SAFETY: as the caller of this function has promised.
+        Some(size) => unsafe { realloc(old, size) },
+        None => no_memory(),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn posix_memalign(address: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
+    let caller = Caller::new();
+    let Some(posix_memalign) = caller.functions().and_then(|functions| functions.posix_memalign) else {
+        return ENOMEM;
+    };
+    // SAFETY: as the caller of this function has promised.
+    let error = unsafe { posix_memalign(address, alignment, size) };
+    if error == 0 {
+        // SAFETY: it has just been written.
+        caller.allocated(unsafe { *address }, size, alignment);
+    }
+    error
+}
+
+/// Defines a hook that allocates, with what of its arguments are the size and the alignment.
+macro_rules! allocating {
+    ($name:ident($($argument:ident),*) => $size:expr, $alignment:expr) => {
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name($($argument: usize),*) -> *mut c_void {
+            let caller = Caller::new();
+            let Some(function) = caller.functions().and_then(|functions| functions.$name) else { return no_memory() };
+            // SAFETY: as the caller of this function has promised.
+            let address = unsafe { function($($argument),*) };
+            caller.allocated(address, $size, $alignment);
+            address
+        }
+    };
+}
+
+allocating!(aligned_alloc(alignment, size) => size, power_of_two(alignment));
+allocating!(memalign(alignment, size) => size, power_of_two(alignment));
+allocating!(valloc(size) => size, PAGE_ALIGNMENT);
+allocating!(pvalloc(size) => size, PAGE_ALIGNMENT);
+
+/// glibc takes any alignment, and rounds it up.
+fn power_of_two(alignment: usize) -> usize {
+    alignment.checked_next_power_of_two().unwrap_or(1)
+}
+
+fn no_memory() -> *mut c_void {
+    unsafe extern "C" {
+        fn __errno_location() -> *mut c_int;
+    }
+    // SAFETY: every thread has one.
+    let errno = unsafe { __errno_location() };
+    // SAFETY: it is this thread's.
+    unsafe { *errno = ENOMEM };
+    ptr::null_mut()
+}
+
+/// The functions of the C library, from outside of the allocator.
+fn functions() -> Option<&'static Functions> {
+    Caller::new().functions()
+}
+
+/// Defines a hook that is called before the program is replaced by another one.
+macro_rules! executing {
+    ($name:ident($($argument:ident: $type:ty),*)) => {
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
+            process::interrupt();
+            match functions().and_then(|functions| functions.$name) {
+                // SAFETY: as the caller of this function has promised.
+                Some(function) => unsafe { function($($argument),*) },
+                None => {
+                    no_memory();
+                    -1
+                }
+            }
+        }
+    };
+}
+
+executing!(execve(path: Text, arguments: Texts, environment: Texts));
+executing!(execv(path: Text, arguments: Texts));
+executing!(execvp(file: Text, arguments: Texts));
+executing!(execvpe(file: Text, arguments: Texts, environment: Texts));
+executing!(fexecve(file: c_int, arguments: Texts, environment: Texts));
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn dlclose(library: *mut c_void) -> c_int {
+    let Some(dlclose) = functions().and_then(|functions| functions.dlclose) else { return -1 };
+    // SAFETY: as the caller of this function has promised.
+    let error = unsafe { dlclose(library) };
+    trace::has_unloaded();
+    error
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn _exit(status: c_int) -> ! {
+    process::end();
+    sys::exit_group(status)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn _Exit(status: c_int) -> ! {
+    process::end();
+    sys::exit_group(status)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn quick_exit(status: c_int) -> ! {
+    process::end();
+    match functions().and_then(|functions| functions.quick_exit) {
+        // SAFETY: as the caller of this function has promised.
+        Some(quick_exit) => unsafe { quick_exit(status) },
+        None => sys::exit_group(status),
+    }
+}
+
+/// The trace has no end then: that the program has crashed is to be seen.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn abort() -> ! {
+    process::interrupt();
+    match functions().and_then(|functions| functions.abort) {
+        // SAFETY: as the caller of this function has promised.
+        Some(abort) => unsafe { abort() },
+        None => sys::exit_by_abort(),
+    }
+}

@@ -1,0 +1,164 @@
+//! What belongs to a thread, and what threads share.
+
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::buffer::Buffer;
+use crate::sys;
+
+// `thread_local!` needs std, and what it would do in a library that is loaded is to allocate. The program is not running
+// yet when this one is, so there is room at a fixed distance from the thread pointer.
+global_asm!(
+    ".pushsection .tbss,\"awT\",@nobits",
+    ".balign 16",
+    ".hidden fastalloc_thread",
+    ".globl fastalloc_thread",
+    ".type fastalloc_thread,@object",
+    ".size fastalloc_thread,32",
+    "fastalloc_thread: .zero 32",
+    ".popsection",
+);
+
+/// What a thread has; zeros at first.
+#[repr(C)]
+struct Thread {
+    /// Whether it is in the recorder, or in an allocator that the recorder has called.
+    is_inside: bool,
+    buffer: Option<NonNull<Buffer>>,
+    random: u64,
+}
+
+const _: () = assert!(size_of::<Thread>() <= 32 && align_of::<Thread>() <= 16);
+
+fn thread() -> *mut Thread {
+    let thread: *mut Thread;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads the distance, which the loader has stored, and adds the thread pointer.
+    unsafe {
+        asm!("mov {0}, qword ptr [rip + fastalloc_thread@GOTTPOFF]", "add {0}, qword ptr fs:[0]", out(reg) thread,
+            options(pure, readonly, nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        asm!("mrs {0}, tpidr_el0", "adrp {1}, :gottprel:fastalloc_thread",
+            "ldr {1}, [{1}, :gottprel_lo12:fastalloc_thread]", "add {0}, {0}, {1}", out(reg) thread, out(reg) _,
+            options(pure, readonly, nostack));
+    }
+    thread
+}
+
+/// That this thread is inside of the recorder: what it allocates meanwhile is not recorded.
+pub(crate) struct Inside(PhantomData<*mut ()>);
+
+impl Inside {
+    /// `None` if it was inside already.
+    pub(crate) fn enter() -> Option<Self> {
+        let thread = thread();
+        // SAFETY: it is this thread's, and references to fields do not outlive the expressions that they are in.
+        let was_inside = unsafe { ptr::replace(&raw mut (*thread).is_inside, true) };
+        (!was_inside).then_some(Self(PhantomData))
+    }
+
+    pub(crate) fn buffer(&self) -> Option<&'static Buffer> {
+        // SAFETY: see `enter`. Buffers are never unmapped.
+        unsafe { (*thread()).buffer.map(|buffer| buffer.as_ref()) }
+    }
+
+    pub(crate) fn set_buffer(&self, buffer: Option<&'static Buffer>) {
+        // SAFETY: see `enter`.
+        unsafe { (*thread()).buffer = buffer.map(NonNull::from) };
+    }
+
+    /// The next random number, by xorshift64* (Vigna, *An experimental exploration of Marsaglia's xorshift generators,
+    /// scrambled*, 2016).
+    pub(crate) fn random(&self) -> u64 {
+        // SAFETY: see `enter`.
+        let state = unsafe { &mut (*thread()).random };
+        if *state == 0 {
+            *state = (u64::from(sys::thread_id()) << 32 ^ sys::clock(sys::MONOTONIC)) | 1;
+        }
+        *state ^= *state >> 12;
+        *state ^= *state << 25;
+        *state ^= *state >> 27;
+        state.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // SAFETY: see `enter`.
+        unsafe { (*thread()).is_inside = false };
+    }
+}
+
+/// A value that one thread at a time uses, which waits for nothing but the kernel. No signal handler runs meanwhile.
+pub(crate) struct Lock<T> {
+    /// 0: nobody has it; 1: somebody; 2: somebody, and others wait.
+    state: AtomicU32,
+    /// The signals that were blocked before.
+    signals: AtomicU64,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: one thread at a time has it.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+impl<T> Lock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { state: AtomicU32::new(0), signals: AtomicU64::new(0), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits for it: mutex2 of Drepper, *Futexes are tricky*, 2011.
+    pub(crate) fn lock(&self) -> Locked<'_, T> {
+        let signals = sys::set_signal_mask(!0);
+        if self.state.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            while self.state.swap(2, Ordering::Acquire) != 0 {
+                sys::futex_wait(&self.state, 2);
+            }
+        }
+        self.signals.store(signals, Ordering::Relaxed);
+        Locked(self)
+    }
+
+    /// Gives back what is locked already.
+    ///
+    /// # Safety
+    ///
+    /// This thread has locked and forgotten it.
+    pub(crate) unsafe fn locked(&self) -> Locked<'_, T> {
+        Locked(self)
+    }
+}
+
+pub(crate) struct Locked<'a, T>(&'a Lock<T>);
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: it is locked, and who has it borrows this.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: it is locked, and who has it borrows this mutably.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    fn drop(&mut self) {
+        let signals = self.0.signals.load(Ordering::Relaxed);
+        if self.0.state.swap(0, Ordering::Release) == 2 {
+            sys::futex_wake(&self.0.state);
+        }
+        sys::set_signal_mask(signals);
+    }
+}
