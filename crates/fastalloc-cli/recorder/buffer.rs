@@ -84,6 +84,7 @@ impl Buffer {
     ///
     /// Only the owner does that. The time is read while the buffer is locked, so that whoever has found it empty knows
     /// that what comes is later.
+    #[inline(never)]
     pub(crate) fn push(&self, start: u64, kind: EventKind) -> (u64, bool) {
         let mut locked = self.lock(u32::MAX);
         let Some(events) = &mut locked else { return (0, false) };
@@ -99,6 +100,7 @@ impl Buffer {
     /// # Safety
     ///
     /// The thread owns the buffer, and is not in this function already.
+    #[inline(always)]
     pub(crate) unsafe fn stack(&self, depth: usize) -> Option<u32> {
         // SAFETY: only the owner uses it, and this ends before it comes back.
         let walk = unsafe { &mut *self.walk.get() };

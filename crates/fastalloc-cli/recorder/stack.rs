@@ -78,7 +78,7 @@ pub(crate) fn begin_epoch() {
 
 impl Walk {
     /// The number of the stack that called the library; `None` if the table is full.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn stack(&mut self, depth: usize) -> Option<u32> {
         self.found = 0;
         self.wanted = depth.min(DEPTH_MAX);
@@ -87,6 +87,7 @@ impl Walk {
         self.number()
     }
 
+    #[inline(never)]
     fn number(&mut self) -> Option<u32> {
         let table = table()?;
         let epoch = EPOCH.load(Ordering::Relaxed);

@@ -15,7 +15,7 @@ use crate::sys::{self, File, FileId};
 /// Bytes of a block that is not of events.
 const BLOCK: usize = 64 << 10;
 /// How long events wait to be written at most if there are others, in nanoseconds.
-const DELAY: u64 = 100_000_000;
+const DELAY: u64 = 10_000_000;
 
 /// One lock for all that is written.
 pub(crate) static TRACE: Lock<Trace> = Lock::new(Trace::new());

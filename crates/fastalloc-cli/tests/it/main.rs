@@ -1,6 +1,8 @@
 //! The program as its users run it.
 
 mod advise;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod recorder;
 mod recordings;
 #[cfg(target_os = "linux")]
 mod symbols;

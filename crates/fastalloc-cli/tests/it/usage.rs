@@ -42,7 +42,7 @@ fn every_shell_gets_completions() {
 #[test]
 fn every_command_has_a_manual_page() {
     assert!(run(["man"]).stdout.contains(".TH fastalloc 1"));
-    for command in ["advise", "completions", "man"] {
+    for command in ["advise", "completions", "man", "record"] {
         let run = run(["man", command]);
         assert!(run.stdout.contains(&format!(".TH fastalloc-{command} 1")), "{}", run.stdout);
         assert!(run.stdout.contains("EXTRA") && run.stdout.contains("Examples:"), "{}", run.stdout);
