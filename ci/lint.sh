@@ -12,6 +12,7 @@ cargo fmt --check --manifest-path ci/no_std/Cargo.toml
 cargo fmt --check --manifest-path ci/passthrough/Cargo.toml
 cargo fmt --check --manifest-path fuzz/Cargo.toml
 cargo fmt --check --manifest-path ci/public_api/Cargo.toml
+cargo fmt --check --manifest-path ci/recorder/Cargo.toml
 cargo fmt --check --manifest-path integrations/async_server/Cargo.toml
 
 export RUSTFLAGS="-D warnings"
@@ -22,5 +23,6 @@ cargo clippy --locked --manifest-path cfail/Cargo.toml
 cargo clippy --locked --manifest-path ci/no_std/Cargo.toml
 cargo clippy --locked --manifest-path ci/passthrough/Cargo.toml
 cargo clippy --locked --manifest-path ci/public_api/Cargo.toml
+cargo clippy --locked --manifest-path ci/recorder/Cargo.toml
 cargo clippy --locked --manifest-path integrations/async_server/Cargo.toml --all-targets
 cargo doc --locked --workspace --all-features --no-deps

@@ -93,7 +93,8 @@ unsafe extern "C" fn redirect_object(object: *const Object, _: usize, hidden: *m
     // SAFETY: the loader says that there are so many.
     let headers = unsafe { core::slice::from_raw_parts(object.headers, object.header_count.into()) };
     const LOAD: u32 = 1;
-    let in_memory = |header: &ProgramHeader| object.address + header.address..object.address + header.address + header.length;
+    let in_memory =
+        |header: &ProgramHeader| object.address + header.address..object.address + header.address + header.length;
     let is_own = headers.iter().any(|header| header.kind == LOAD && in_memory(header).contains(&own));
     if !is_own {
         redirect_tables(object, headers, hidden);

@@ -68,8 +68,7 @@ impl Caller {
 
 /// Whether a new object is in the sample.
 fn is_in_sample(inside: &Inside, options: &Options, address: *mut c_void) -> bool {
-    options.sampling == 1
-        || inside.random() <= u64::MAX / options.sampling && sample::insert(address.addr())
+    options.sampling == 1 || inside.random() <= u64::MAX / options.sampling && sample::insert(address.addr())
 }
 
 /// Records an event of this thread that happens now.
@@ -180,13 +179,15 @@ pub(crate) unsafe extern "C" fn realloc(old: *mut c_void, size: usize) -> *mut c
     }
     let Some((inside, options)) = caller.options().filter(|_| sampling == 1 || was_in_sample) else { return new };
     if new.is_null() && size > 0 {
-        // Nothing has happened.
-        if was_in_sample {
-            sample::insert(old.addr());
+        // Nothing has happened, unless there is no room to remember it.
+        if was_in_sample && !sample::insert(old.addr()) {
+            record(inside, options, false, |_| EventKind::Free { address: old.addr() as u64 });
         }
     } else if new.is_null() || was_in_sample && !sample::insert(new.addr()) {
         record(inside, options, false, |_| EventKind::Free { address: old.addr() as u64 });
     } else {
+        // If the memory has moved, both ends have the same time, this one: another thread that has got the old memory
+        // in the moment since seems to have got it early.
         record(inside, options, true, |stack| EventKind::Reallocate {
             old_address: old.addr() as u64,
             address: new.addr() as u64,
@@ -263,29 +264,40 @@ fn functions() -> Option<&'static Functions> {
     Caller::new().functions()
 }
 
-/// Defines a hook that is called before the program is replaced by another one.
+/// Defines a hook that is called before the program is replaced by another one: with an environment, or with the
+/// program's.
 macro_rules! executing {
-    ($name:ident($($argument:ident: $type:ty),*)) => {
+    ($name:ident($($argument:ident: $type:ty),*) as $real:ident, $environment:ident) => {
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name($($argument: $type,)* $environment: Texts) -> c_int {
+            executing!(@call $real($($argument),*), $environment)
+        }
+    };
+    ($name:ident($($argument:ident: $type:ty),*) as $real:ident) => {
         #[unsafe(no_mangle)]
         pub(crate) unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
-            process::interrupt();
-            match functions().and_then(|functions| functions.$name) {
-                // SAFETY: as the caller of this function has promised.
-                Some(function) => unsafe { function($($argument),*) },
-                None => {
-                    no_memory();
-                    -1
-                }
+            executing!(@call $real($($argument),*), sys::current_environment())
+        }
+    };
+    (@call $real:ident($($argument:ident),*), $environment:expr) => {
+        match functions().and_then(|functions| functions.$real) {
+            Some(function) => process::with_successor($environment, |environment| {
+                // SAFETY: as the caller of this function has promised; the environment has all that theirs has.
+                unsafe { function($($argument,)* environment) }
+            }),
+            None => {
+                no_memory();
+                -1
             }
         }
     };
 }
 
-executing!(execve(path: Text, arguments: Texts, environment: Texts));
-executing!(execv(path: Text, arguments: Texts));
-executing!(execvp(file: Text, arguments: Texts));
-executing!(execvpe(file: Text, arguments: Texts, environment: Texts));
-executing!(fexecve(file: c_int, arguments: Texts, environment: Texts));
+executing!(execve(path: Text, arguments: Texts) as execve, environment);
+executing!(execvpe(file: Text, arguments: Texts) as execvpe, environment);
+executing!(fexecve(file: c_int, arguments: Texts) as fexecve, environment);
+executing!(execv(path: Text, arguments: Texts) as execve);
+executing!(execvp(file: Text, arguments: Texts) as execvpe);
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn dlclose(library: *mut c_void) -> c_int {

@@ -7,6 +7,7 @@
 //! ```text
 //! hooks      malloc and the like, exit, exec: what the program calls instead
 //!   process    begin, fork, the end             real     what it would have called
+//!   successor  what a process becomes
 //!   got        for programs that bring an allocator of their own
 //!     trace      the file, and the lock on it     sample   which addresses are in the sample
 //!       buffer     events of a thread that wait to be written
@@ -25,7 +26,9 @@
 
 mod buffer;
 mod crc;
+#[expect(dead_code, reason = "it is for readers too")]
 mod encode;
+#[expect(dead_code, reason = "it is for readers too")]
 mod event;
 mod got;
 mod hooks;
@@ -34,6 +37,7 @@ mod process;
 mod real;
 mod sample;
 mod stack;
+mod successor;
 mod sync;
 mod sys;
 mod trace;

@@ -116,8 +116,7 @@ impl Modules {
 
     fn see(known: &mut [Module], module: &Module) -> bool {
         let is_same = |other: &&mut Module| {
-            (other.start, other.end, other.offset, other.file)
-                == (module.start, module.end, module.offset, module.file)
+            (other.start, other.end, other.offset, other.file) == (module.start, module.end, module.offset, module.file)
         };
         known.iter_mut().find(is_same).is_some_and(|known| {
             known.was_seen = true;
@@ -184,8 +183,11 @@ fn hex(digits: &[u8]) -> Option<u64> {
 impl Module {
     /// What its file says. If that cannot be read, or is another one now, nothing but a guess of the address.
     pub(crate) fn identity(&self, path: &CStr) -> Identity {
-        let mut identity =
-            Identity { build_id: [0; 64], build_id_len: 0, load_address: self.start.wrapping_sub(self.offset as usize) };
+        let mut identity = Identity {
+            build_id: [0; 64],
+            build_id_len: 0,
+            load_address: self.start.wrapping_sub(self.offset as usize),
+        };
         if let Ok(file) = File::open(path) {
             if file.id().is_some_and(|id| id.inode == self.file.inode) {
                 let _ = self.read_identity(file, &mut identity);

@@ -6,13 +6,15 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use crate::hooks::Texts;
+use crate::successor;
 use crate::sync::Inside;
 use crate::trace::{self, TRACE, Trace};
 use crate::{buffer, got, real, sample, stack, sys};
 
 /// What `fastalloc record` says: `depth:sampling:follow:path`.
-const VARIABLE: &[u8] = b"FASTALLOC_RECORD=";
-const PRELOAD: &[u8] = b"LD_PRELOAD=";
+pub(crate) const VARIABLE: &[u8] = b"FASTALLOC_RECORD=";
+pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PATH_MAX: usize = 4096;
 
 static STATE: AtomicU32 = AtomicU32::new(NEW);
@@ -129,6 +131,18 @@ pub(crate) fn interrupt() {
     }
 }
 
+/// Calls `exec` with the environment for what the process is about to become: the same program, for who has started it,
+/// so that it is recorded too.
+pub(crate) fn with_successor<T>(environment: Texts, exec: impl FnOnce(Texts) -> T) -> T {
+    interrupt();
+    // SAFETY: it was written when recording began, if it did.
+    let follows = unsafe { &*OPTIONS.0.get() }.follows;
+    let is_recorded =
+        STATE.load(Ordering::Acquire) == RECORDING && PROCESS.load(Ordering::Relaxed) == sys::process_id();
+    // Whoever follows child processes has left the environment as it was.
+    if is_recorded && !follows { successor::with(environment, exec) } else { exec(environment) }
+}
+
 /// Makes the file of a child.
 pub(crate) fn begin_child(trace: &mut Trace) -> bool {
     // SAFETY: whoever has something to write is recording.
@@ -169,9 +183,14 @@ fn read(environment: &mut [*mut c_char], options: &mut Options) -> bool {
     // No event is at time 0.
     options.start = sys::clock(sys::MONOTONIC) - 1;
     options.started = sys::clock(sys::REALTIME) - 1;
+    let preload = environment.iter().find_map(|variable| value(*variable, PRELOAD));
+    if let Some(library) = preload.and_then(|value| value.split(|byte| *byte == b':').next()) {
+        successor::prepare(text, library);
+    }
     if !options.follows {
         remove(environment, |variable| value(variable, VARIABLE).is_some());
-        let others = |variable| value(variable, PRELOAD).map(|value| value.split(|byte| *byte == b':').nth(1).is_some());
+        let others =
+            |variable| value(variable, PRELOAD).map(|value| value.split(|byte| *byte == b':').nth(1).is_some());
         remove(environment, |variable| others(variable) == Some(false));
         for variable in environment.iter().copied().filter(|variable| others(*variable) == Some(true)) {
             forget_first(variable);

@@ -53,8 +53,6 @@ functions! {
     valloc: unsafe extern "C" fn(usize) -> *mut c_void;
     pvalloc: unsafe extern "C" fn(usize) -> *mut c_void;
     execve: unsafe extern "C" fn(hooks::Text, hooks::Texts, hooks::Texts) -> c_int;
-    execv: unsafe extern "C" fn(hooks::Text, hooks::Texts) -> c_int;
-    execvp: unsafe extern "C" fn(hooks::Text, hooks::Texts) -> c_int;
     execvpe: unsafe extern "C" fn(hooks::Text, hooks::Texts, hooks::Texts) -> c_int;
     fexecve: unsafe extern "C" fn(c_int, hooks::Texts, hooks::Texts) -> c_int;
     dlclose: unsafe extern "C" fn(*mut c_void) -> c_int;

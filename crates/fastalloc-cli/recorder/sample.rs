@@ -30,9 +30,7 @@ pub(crate) fn prepare() -> bool {
 
 /// Adds an address; `false` if there is no room.
 pub(crate) fn insert(address: usize) -> bool {
-    let free = |entry: &AtomicUsize| {
-        entry.compare_exchange(0, address, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    };
+    let free = |entry: &AtomicUsize| entry.compare_exchange(0, address, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     set(address).is_some_and(|set| set.0.iter().any(free))
 }
 

@@ -145,7 +145,7 @@ impl Table {
         hash = (hash ^ hash >> 33).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
         let mut mine = None;
         for probe in 0..PROBES {
-            let slot = &self.slots[(hash >> 20) as usize + probe & (SLOTS - 1)];
+            let slot = &self.slots[((hash >> 20) as usize + probe) & (SLOTS - 1)];
             let mut number = slot.load(Ordering::Acquire);
             if number == 0 {
                 let new = match mine {

@@ -1,11 +1,10 @@
 //! What belongs to a thread, and what threads share.
 
 use core::arch::{asm, global_asm};
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use crate::buffer::Buffer;
 use crate::sys;
@@ -23,19 +22,20 @@ global_asm!(
     ".popsection",
 );
 
-/// What a thread has; zeros at first.
+/// What a thread has; zeros at first. Only this thread uses it, but signal handlers may interrupt it anywhere.
 #[repr(C)]
 struct Thread {
     /// Whether it is in the recorder, or in an allocator that the recorder has called.
-    is_inside: bool,
-    buffer: Option<NonNull<Buffer>>,
-    random: u64,
+    is_inside: Cell<bool>,
+    buffer: Cell<Option<&'static Buffer>>,
+    random: Cell<u64>,
 }
 
 const _: () = assert!(size_of::<Thread>() <= 32 && align_of::<Thread>() <= 16);
 
-fn thread() -> *mut Thread {
-    let thread: *mut Thread;
+/// What this thread has. It must not be handed to another thread.
+fn thread<'a>() -> &'a Thread {
+    let thread: *const Thread;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: reads the distance, which the loader has stored, and adds the thread pointer.
     unsafe {
@@ -49,7 +49,8 @@ fn thread() -> *mut Thread {
             "ldr {1}, [{1}, :gottprel_lo12:fastalloc_thread]", "add {0}, {0}, {1}", out(reg) thread, out(reg) _,
             options(pure, readonly, nostack));
     }
-    thread
+    // SAFETY: it is there as long as the thread is, and zeros are valid.
+    unsafe { &*thread }
 }
 
 /// That this thread is inside of the recorder: what it allocates meanwhile is not recorded.
@@ -58,41 +59,39 @@ pub(crate) struct Inside(PhantomData<*mut ()>);
 impl Inside {
     /// `None` if it was inside already.
     pub(crate) fn enter() -> Option<Self> {
-        let thread = thread();
-        // SAFETY: it is this thread's, and references to fields do not outlive the expressions that they are in.
-        let was_inside = unsafe { ptr::replace(&raw mut (*thread).is_inside, true) };
+        let was_inside = thread().is_inside.replace(true);
+        // For signal handlers, what comes now comes after.
+        compiler_fence(Ordering::SeqCst);
         (!was_inside).then_some(Self(PhantomData))
     }
 
     pub(crate) fn buffer(&self) -> Option<&'static Buffer> {
-        // SAFETY: see `enter`. Buffers are never unmapped.
-        unsafe { (*thread()).buffer.map(|buffer| buffer.as_ref()) }
+        thread().buffer.get()
     }
 
     pub(crate) fn set_buffer(&self, buffer: Option<&'static Buffer>) {
-        // SAFETY: see `enter`.
-        unsafe { (*thread()).buffer = buffer.map(NonNull::from) };
+        thread().buffer.set(buffer);
     }
 
     /// The next random number, by xorshift64* (Vigna, *An experimental exploration of Marsaglia's xorshift generators,
     /// scrambled*, 2016).
     pub(crate) fn random(&self) -> u64 {
-        // SAFETY: see `enter`.
-        let state = unsafe { &mut (*thread()).random };
-        if *state == 0 {
-            *state = (u64::from(sys::thread_id()) << 32 ^ sys::clock(sys::MONOTONIC)) | 1;
+        let mut state = thread().random.get();
+        if state == 0 {
+            state = (u64::from(sys::thread_id()) << 32 ^ sys::clock(sys::MONOTONIC)) | 1;
         }
-        *state ^= *state >> 12;
-        *state ^= *state << 25;
-        *state ^= *state >> 27;
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        thread().random.set(state);
         state.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        // SAFETY: see `enter`.
-        unsafe { (*thread()).is_inside = false };
+        compiler_fence(Ordering::SeqCst);
+        thread().is_inside.set(false);
     }
 }
 

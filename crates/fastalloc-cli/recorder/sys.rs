@@ -4,7 +4,11 @@ use core::arch::asm;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::{ptr, slice};
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), target_pointer_width = "64")))]
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64"
+)))]
 compile_error!("there is no recorder for this target");
 
 unsafe extern "C" {
@@ -314,17 +318,26 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a [u8]> {
     Some(unsafe { CStr::from_ptr(pointer) }.to_bytes())
 }
 
+/// The variables of the environment as they are now.
+pub(crate) fn current_environment() -> *const *const c_char {
+    // SAFETY: it is read as a whole; programs that change it meanwhile cannot call `exec` either.
+    unsafe { environ }.cast::<*const c_char>().cast_const()
+}
+
 /// The variables of the environment that are set, each with its name.
 pub(crate) fn environment() -> &'static mut [*mut c_char] {
     // SAFETY: nobody changes it while the program starts, which is when this is called.
     let start = unsafe { environ };
-    let mut length = 0;
-    // SAFETY: a null pointer ends it, which was not met yet.
-    while !start.is_null() && !unsafe { *start.add(length) }.is_null() {
-        length += 1;
-    }
     if start.is_null() {
         return &mut [];
+    }
+    let mut length = 0;
+    let mut next = start;
+    // SAFETY: a null pointer ends it, which was not met yet.
+    while !unsafe { *next }.is_null() {
+        // SAFETY: as above.
+        next = unsafe { next.add(1) };
+        length += 1;
     }
     // SAFETY: these are the pointers that were just read, and nobody else uses them while the program starts.
     unsafe { slice::from_raw_parts_mut(start, length) }

@@ -26,8 +26,8 @@ static IS_ENDING: AtomicBool = AtomicBool::new(false);
 static LAST_ALL: AtomicU64 = AtomicU64::new(0);
 /// Whether modules may have gone.
 static HAS_UNLOADED: AtomicBool = AtomicBool::new(false);
-/// Events and stacks that are not in the trace: there was no memory, no room in the table of stacks, or a signal
-/// handler has interrupted the recorder.
+/// Events that are not in the trace because there was no memory or no file for them, and those whose stack is not because
+/// the table is full.
 pub(crate) static LOST_EVENTS: AtomicU64 = AtomicU64::new(0);
 pub(crate) static LOST_STACKS: AtomicU64 = AtomicU64::new(0);
 
@@ -367,7 +367,7 @@ pub(crate) fn has_unloaded() {
     HAS_UNLOADED.store(true, Ordering::Release);
 }
 
-fn make_block<'a>(block: &'a mut [u8], kind: u8, fill: impl FnOnce(&mut End<'_>)) -> &'a [u8] {
+fn make_block(block: &mut [u8], kind: u8, fill: impl FnOnce(&mut End<'_>)) -> &[u8] {
     let mut end = End(block, BLOCK_HEADER_LEN);
     fill(&mut end);
     let length = end.1;

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::args::Advise;
 use crate::dhat;
 use crate::failure::{Failure, chain};
-use crate::record::{self, Recorded};
+use crate::record;
 use crate::recording::{Format, Recording};
 use crate::symbols::{Symbolized, Symbolizer, printable};
 use crate::text;
@@ -92,13 +92,13 @@ impl Source {
             folder = Some(made);
         }
         let is_quiet = args.quiet || folder.is_some();
-        let Recorded { status, mut files } =
+        let recorded =
             record::record(&options, &args.command, false, is_quiet, true).map_err(|unrecorded| unrecorded.failure)?;
-        if !status.success() && !args.quiet {
-            text::warning(&format!("the program has ended with status {}", record::shell_status(status)));
+        if !recorded.status.success() && !args.quiet {
+            text::warning(&format!("the program has ended with status {}", record::shell_status(recorded.status)));
         }
         let program = args.command[0].to_string_lossy().into_owned();
-        Ok(Self { file: files.swap_remove(0), program: Some(program), _folder: folder })
+        Ok(Self { file: recorded.main_file().into(), program: Some(program), _folder: folder })
     }
 
     fn name(&self) -> String {

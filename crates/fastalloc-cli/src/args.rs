@@ -172,7 +172,7 @@ Exit status: that of the program; 128 and its number if a signal has ended it; o
 /// What a program that brings an allocator of its own calls is seen as far as it goes from one of its libraries to
 /// another. Programs with the rights of another user are not recorded.
 ///
-/// A program that crashes leaves a recording of all but about its last 100 ms; if it calls abort or _exit, of all.
+/// A program that crashes leaves a recording of all but about its last 10 ms; if it calls abort or _exit, of all.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = RECORD_EXAMPLES)]
 pub(crate) struct Record {
@@ -185,7 +185,7 @@ pub(crate) struct Record {
 
     /// Records what the program starts too, each process in a file with its number behind the name
     ///
-    /// Without it, only the program itself is recorded, up to its end, or until it becomes another one (exec).
+    /// Without it, only the program itself is recorded, and what it becomes in the same process (exec).
     #[arg(long)]
     pub(crate) follow: bool,
 

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastalloc_trace::{Compressed, Ending, compress, format};
 use tempfile::TempDir;
@@ -25,8 +27,17 @@ const FAILED: u8 = 125;
 /// A command that has ended, and what was recorded of it.
 pub(crate) struct Recorded {
     pub(crate) status: ExitStatus,
-    /// That of the command first, then those of its children.
+    /// That of the command, those of what it became, and those of its children.
     pub(crate) files: Vec<PathBuf>,
+}
+
+impl Recorded {
+    /// The longest recording: of the program, and not of what has started it in the same process, like `env`.
+    pub(crate) fn main_file(&self) -> &Path {
+        let length = |path: &&PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        // Of equal ones, the first.
+        self.files.iter().rev().max_by_key(length).expect("there is one at least")
+    }
 }
 
 /// Why there is no recording.
@@ -87,18 +98,21 @@ pub(crate) fn record(
     let mut files = vec![output.clone()];
     files.extend(children(&output));
     for file in &files {
-        finish(file, is_quiet);
+        finish(file, *file != output && is_being_written(file), is_quiet);
     }
     Ok(Recorded { status, files })
 }
 
-/// A program gets the signals of the keyboard too, and decides itself: this one waits for it.
+/// A program gets the signals of the keyboard too, and decides itself: until it has ended, this one waits for it.
 fn run_to_its_end(command: &mut Command) -> io::Result<ExitStatus> {
+    let has_ended = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
-        signal_hook::flag::register(signal, Default::default())?;
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&has_ended))?;
     }
-    command.spawn()?.wait()
+    let status = command.spawn()?.wait();
+    has_ended.store(true, Ordering::Relaxed);
+    status
 }
 
 fn failed(what: impl Into<String>, help: impl Into<String>) -> Unrecorded {
@@ -206,8 +220,12 @@ fn children(output: &Path) -> Vec<PathBuf> {
 }
 
 /// Compresses a recording, and says what it has come to. What goes wrong here leaves it as it is.
-fn finish(path: &Path, is_quiet: bool) {
+fn finish(path: &Path, is_being_written: bool, is_quiet: bool) {
     let shown = path.display();
+    if is_being_written {
+        text::warning(&format!("{shown} is still being recorded: it is left as it is, uncompressed"));
+        return;
+    }
     let compressed = match compress_file(path, is_quiet) {
         Ok(compressed) => compressed,
         Err(why) => {
@@ -227,6 +245,13 @@ fn finish(path: &Path, is_quiet: bool) {
     if !matches!(compressed.ending, Ending::Complete { .. }) {
         text::warning(&format!("the recording {}", compressed.ending));
     }
+}
+
+/// Whether the process is still there whose number is behind the name.
+fn is_being_written(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let mut numbers = name.rsplit('.').map_while(|part| part.parse::<u32>().ok());
+    numbers.any(|number| number > 1 && Path::new(&format!("/proc/{number}/exe")).exists())
 }
 
 fn compress_file(path: &Path, is_quiet: bool) -> Result<Compressed, String> {

@@ -92,7 +92,7 @@ pub struct BlockHeader {
 impl BlockHeader {
     /// As it is written.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; BLOCK_HEADER_LEN] {
+    pub fn to_bytes(self) -> [u8; BLOCK_HEADER_LEN] {
         let mut bytes = [0; BLOCK_HEADER_LEN];
         bytes[0] = self.kind;
         bytes[1] = self.encoding;

@@ -198,7 +198,6 @@ fn status_is_that_of_the_program_however_it_ends() {
         ("_Exit", 4, true),
         ("quick_exit", 5, true),
         ("abort", 128 + 6, false),
-        ("exec", 3, false),
         ("close", 0, true),
         ("preload", 0, true),
     ] {
@@ -224,11 +223,19 @@ fn crash_loses_its_last_moments_only() {
 #[test]
 fn what_a_program_becomes_is_followed() {
     let Some(program) = program("ends", &[]) else { return };
-    let (run, traces) = record(&["--follow"], &program, &["exec"]);
-    assert_eq!((run.status, traces.len()), (Some(3), 2), "{}", run.stderr);
-    let found = traces.iter().map(|trace| (trace.objects(77), trace.is_complete(), trace.process.arguments.len()));
-    assert_eq!(found.collect::<Vec<_>>(), [(5000, false, 2), (5000, true, 2)]);
-    assert_eq!(traces[0].process.id, traces[1].process.id);
+    for options in [&["--follow"][..], &[]] {
+        let (run, traces) = record(options, &program, &["exec"]);
+        assert_eq!((run.status, traces.len()), (Some(3), 2), "{}", run.stderr);
+        let found = traces.iter().map(|trace| (trace.objects(77), trace.is_complete(), trace.process.arguments.len()));
+        assert_eq!(found.collect::<Vec<_>>(), [(5000, false, 2), (5000, true, 2)]);
+        assert_eq!(traces[0].process.id, traces[1].process.id);
+    }
+    // What starts another program is not what is meant.
+    let mut command = command();
+    let run = run_patiently(command.args(["advise", "--json", "--", "env", "A=1"]).arg(&program).arg("preload"));
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(json["advice"][0]["advice"]["site"], "main", "{}", run.stderr);
+    assert!(!run.stderr.contains("status 7"), "{}", run.stderr);
 }
 
 #[test]
