@@ -178,6 +178,18 @@ fn warn(analysed: &Analysed) {
     if report.disordered > 0 {
         text::warning(&format!("{} events came too late to be put in order", report.disordered));
     }
+    if report.unseen_frees > 0 {
+        let unseen = text::count(report.unseen_frees as usize, "object");
+        text::warning(&format!("{unseen} must have been freed unseen: lifetimes and peaks are too large there"));
+    }
+    if report.losses.events > 0 {
+        let lost = text::count(report.losses.events as usize, "event");
+        text::warning(&format!("{lost} could not be recorded: there was no memory, or no file"));
+    }
+    if report.losses.stacks > 0 {
+        let lost = text::count(report.losses.stacks as usize, "event");
+        text::warning(&format!("{lost} have no call site: there were too many stacks; record with a smaller --depth"));
+    }
     for (file, why) in symbolized.missing.iter().take(MISSING_MAX) {
         text::warning(&format!("call sites in {file} are offsets: {why}"));
     }

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use serde::Serialize;
 
 use crate::event::{Event, EventKind, StackId};
-use crate::item::{Item, Process};
+use crate::item::{Item, Losses, Process};
 use crate::tables::Tables;
 use crate::tracker::{Beginning, End, EndKind, Tracker, Usage};
 
@@ -77,6 +77,7 @@ pub struct Analysis<F> {
     unseen_frees: u64,
     untracked: u64,
     disordered: u64,
+    losses: Losses,
     has_threads: bool,
 }
 
@@ -129,6 +130,7 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
             unseen_frees: 0,
             untracked: 0,
             disordered: 0,
+            losses: Losses::default(),
             has_threads: false,
         }
     }
@@ -143,6 +145,7 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
     pub fn add(&mut self, item: &Item) {
         match item {
             Item::Event(event) => self.event(event),
+            Item::Losses(losses) => self.losses = *losses,
             other => self.tables.add(other),
         }
     }
@@ -179,6 +182,7 @@ impl<F: FnMut(&Tables, StackId) -> String> Analysis<F> {
             unseen_frees: self.unseen_frees,
             untracked: self.untracked,
             disordered: self.disordered,
+            losses: self.losses,
             has_threads: self.has_threads,
         }
     }
@@ -359,6 +363,8 @@ pub struct Report {
     pub untracked: u64,
     /// Events that came after later ones. They count as simultaneous with these.
     pub disordered: u64,
+    /// What the recorder could not record.
+    pub losses: Losses,
     /// Whether there is an event whose thread is known.
     pub has_threads: bool,
 }

@@ -24,6 +24,17 @@ pub enum Item {
     Event(Event),
     /// All events before this time have been told, in nanoseconds.
     Barrier(u64),
+    /// What could not be recorded so far.
+    Losses(Losses),
+}
+
+/// What a recorder could not record so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Losses {
+    /// Events that are not in the trace.
+    pub events: u64,
+    /// Events in the trace whose stacks are not: theirs are empty.
+    pub stacks: u64,
 }
 
 /// Which process a trace is of, and how it was recorded.

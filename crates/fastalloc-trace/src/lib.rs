@@ -68,7 +68,7 @@ pub use self::dhat::{DhatPoint, DhatSummary};
 pub use self::error::{Error, Result};
 pub use self::event::{Event, EventKind, StackId};
 pub use self::heaptrack::HeaptrackReader;
-pub use self::item::{Frame, Item, Module, ModuleId, Process, Stack, StringId, Symbol, Symbols};
+pub use self::item::{Frame, Item, Losses, Module, ModuleId, Process, Stack, StringId, Symbol, Symbols};
 pub use self::ordered::Ordered;
 pub use self::reader::{Ending, Limits, TraceReader};
 pub use self::render::render;

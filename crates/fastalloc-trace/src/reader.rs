@@ -7,7 +7,7 @@ use crate::event::{Event, EventKind, StackId};
 use crate::format::{
     BLOCK_HEADER_LEN, BlockHeader, FLAG_ORDERED, HEADER_LEN, MAGIC, Payload, VERSION, encoding, kind, tag,
 };
-use crate::item::{Frame, Item, Module, ModuleId, Process, Stack, StringId, Symbol, Symbols};
+use crate::item::{Frame, Item, Losses, Module, ModuleId, Process, Stack, StringId, Symbol, Symbols};
 use crate::ordered::Ordered;
 
 /// How much a reader accepts, so that no trace makes it, or the tables that are made of it, take more memory.
@@ -138,6 +138,7 @@ enum Block {
     Symbols,
     Events { thread: Option<u32>, time: u64, address: u64 },
     Barrier,
+    Losses,
     None,
 }
 
@@ -234,6 +235,11 @@ impl<R: Read> TraceReader<R> {
                 self.expect_end()?;
                 Ok(Item::Barrier(time))
             }
+            Block::Losses => {
+                let losses = Losses { events: self.payload.uint()?, stacks: self.payload.uint()? };
+                self.expect_end()?;
+                Ok(Item::Losses(losses))
+            }
             Block::None => unreachable!("a block that is passed over has no payload"),
         }
         .map(Some)
@@ -275,7 +281,7 @@ impl<R: Read> TraceReader<R> {
         self.offset = start + BLOCK_HEADER_LEN as u64 + stored_len;
 
         let known = [kind::PROCESS, kind::STRINGS, kind::MODULES, kind::STACKS, kind::SYMBOLS];
-        let known = known.contains(&header.kind) || [kind::EVENTS, kind::BARRIER, kind::END].contains(&header.kind);
+        let known = known.contains(&header.kind) || [kind::EVENTS, kind::BARRIER, kind::END, kind::LOSSES].contains(&header.kind);
         if !known {
             self.block = Block::None;
             return if header.kind >= kind::OPTIONAL { Ok(true) } else { corrupt("a block is of an unknown kind") };
@@ -310,6 +316,7 @@ impl<R: Read> TraceReader<R> {
                 Block::Events { thread, time: self.payload.uint()?, address: 0 }
             }
             kind::BARRIER => Block::Barrier,
+            kind::LOSSES => Block::Losses,
             _ => {
                 let events = self.payload.uint()?;
                 self.expect_end()?;

@@ -55,7 +55,7 @@ impl Tables {
             Item::Symbols(symbols) => {
                 self.symbols.insert(symbols.frame, symbols.functions.as_slice().into());
             }
-            Item::Event(_) | Item::Barrier(_) => {}
+            Item::Event(_) | Item::Barrier(_) | Item::Losses(_) => {}
         }
     }
 

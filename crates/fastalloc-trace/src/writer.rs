@@ -5,7 +5,7 @@ use std::mem;
 
 use crate::event::{Event, EventKind, StackId};
 use crate::format::{self, BlockHeader, EventEncoder, encoding, kind, put_bytes, put_uint};
-use crate::item::{Frame, Item, Module, ModuleId, Process, StringId, Symbols};
+use crate::item::{Frame, Item, Losses, Module, ModuleId, Process, StringId, Symbols};
 
 /// How a trace is written: [`TraceWriter::with_options`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,6 +219,19 @@ impl<W: Write> TraceWriter<W> {
         self.block(kind::BARRIER, &payload)
     }
 
+    /// Says what could not be recorded so far.
+    ///
+    /// # Errors
+    ///
+    /// If a block cannot be written.
+    pub fn losses(&mut self, losses: Losses) -> io::Result<()> {
+        self.flush()?;
+        let mut payload = Vec::new();
+        put_uint(&mut payload, losses.events);
+        put_uint(&mut payload, losses.stacks);
+        self.block(kind::LOSSES, &payload)
+    }
+
     /// Adds whatever the item is. Strings, modules and stacks are numbered in order.
     ///
     /// # Errors
@@ -233,6 +246,7 @@ impl<W: Write> TraceWriter<W> {
             Item::Symbols(symbols) => self.symbols(symbols),
             Item::Event(event) => self.event(event),
             Item::Barrier(time) => self.barrier(*time),
+            Item::Losses(losses) => self.losses(*losses),
         }
     }
 

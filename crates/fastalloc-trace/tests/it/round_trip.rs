@@ -1,8 +1,8 @@
 //! What is written is read.
 
 use fastalloc_trace::{
-    Ending, Event, EventKind, Frame, Item, Module, ModuleId, Process, Stack, StackId, StringId, Symbol, Symbols,
-    TraceReader, TraceWriter, WriterOptions,
+    Ending, Error, Event, EventKind, Frame, Item, Losses, Module, ModuleId, Process, Stack, StackId, StringId, Symbol,
+    Symbols, TraceReader, TraceWriter, WriterOptions, compress,
 };
 use proptest::prelude::*;
 
@@ -49,6 +49,7 @@ pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
         1 => symbols,
         9 => event,
         1 => any::<u64>().prop_map(Item::Barrier),
+        1 => any::<[u64; 2]>().prop_map(|[events, stacks]| Item::Losses(Losses { events, stacks })),
     ];
     prop::collection::vec(item, 0..80).prop_map(with_valid_identifiers)
 }
@@ -113,7 +114,7 @@ fn by_kind(items: &[Item]) -> [Vec<&Item>; 6] {
         of(|item| matches!(item, Item::Module(_))),
         of(|item| matches!(item, Item::Stack(_))),
         of(|item| matches!(item, Item::Symbols(_))),
-        of(|item| matches!(item, Item::Event(_) | Item::Barrier(_))),
+        of(|item| matches!(item, Item::Event(_) | Item::Barrier(_) | Item::Losses(_))),
     ]
 }
 
@@ -173,4 +174,39 @@ fn writer_refuses_what_no_reader_would_accept() {
     assert!(writer.item(&crate::free(8, 1)).is_err());
     let trace = writer.finish().unwrap();
     assert_eq!(TraceReader::new(&trace[..]).unwrap().map(Result::unwrap).count(), 2);
+}
+
+#[test]
+fn compressed_trace_has_the_same_items() {
+    let process = Process { arguments: vec!["a".repeat(500)], ..Process::default() };
+    let mut options = WriterOptions::default();
+    options.compression = None;
+    let mut writer = TraceWriter::with_options(Vec::new(), &process, options).unwrap();
+    for time in 0..1000 {
+        writer.event(&Event { time, thread: 1, duration: 0, kind: EventKind::Free { address: 8 * time } }).unwrap();
+    }
+    writer.losses(Losses { events: 3, stacks: 4 }).unwrap();
+    let trace = writer.finish().unwrap();
+
+    let items = |trace: &[u8]| TraceReader::new(trace).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    let mut shorter = Vec::new();
+    let compressed = compress(&trace[..], &mut shorter, 3).unwrap();
+    assert_eq!((compressed.events, shorter.len() < trace.len() / 2), (Some(1000), true));
+    assert_eq!(items(&shorter), items(&trace));
+    assert!(items(&trace).contains(&Item::Losses(Losses { events: 3, stacks: 4 })));
+    // There is nothing to gain the second time.
+    let mut again = Vec::new();
+    compress(&shorter[..], &mut again, 3).unwrap();
+    assert_eq!(again, shorter);
+
+    // Of a truncated one, what is whole.
+    let cut = trace.len() - 30;
+    let mut rest = Vec::new();
+    let ending = compress(&trace[..cut], &mut rest, 3).unwrap().ending;
+    assert!(matches!(ending, Ending::Truncated { .. }), "{ending:?}");
+    assert_eq!(items(&rest), items(&trace[..cut]));
+    // Of a damaged one, nothing.
+    let mut damaged = trace;
+    damaged[40] ^= 1;
+    assert!(matches!(compress(&damaged[..], Vec::new(), 3), Err(Error::Checksum { .. })));
 }
