@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.."
 cargo test --workspace --all-features --profile optimized --lib --tests
 # With traces of a gigabyte.
 cargo test --release --package fastalloc-trace --test it -- --ignored
+# Ten million objects.
+cargo test --release --package fastalloc-cli --test it -- --ignored
+ci/recorder.sh
 ci/coverage.sh
 ci/powerset.sh
 ci/valgrind.sh

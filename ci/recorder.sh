@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Checks that the recorder counts what valgrind counts, with programs that happen to be there, and prints a table.
+# Checks that the recorder counts what valgrind counts, with programs that happen to be there, prints a table, and another
+# one of what recording costs.
 #
 # A reallocation counts as an allocation and a free, as it does for valgrind. Fails if a count differs by more than 0.1 %
 # and by more than five: some programs do not do quite the same each time.
 #
-# Needs cargo on Linux, python3 and valgrind, and takes some minutes.
+# Needs cargo on Linux, a C compiler, python3 and valgrind, and takes some minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,13 +17,13 @@ trap 'rm --recursive "$folder"' EXIT
 export PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PERL_HASH_SEED=0
 failures=0
 
-# Compares the counts for a command: `compare NAME VALGRIND_OPTION COMMAND…`
+# Compares the counts for a command: `compare NAME COMMAND…`
 compare() {
-    local name=$1 option=$2 valgrind recorded
-    shift 2
+    local name=$1 valgrind recorded
+    shift
     [[ -n $(type -P "$1") ]] || { printf '%-10s SKIPPED: not compared, it is not here\n' "$name"; return; }
-    # Some have subcommands that are programs of their own.
-    valgrind $option --log-file="$folder/valgrind" "$@" > /dev/null 2> "$folder/stderr" < /dev/null \
+    # Without what valgrind frees itself at the end.
+    valgrind --run-libc-freeres=no --run-cxx-freeres=no --log-file="$folder/valgrind" "$@" > /dev/null 2> "$folder/stderr" < /dev/null \
         || { echo "$name: valgrind cannot run it"; tail -n 3 "$folder/valgrind" "$folder/stderr"; failures=1; return; }
     valgrind=$(sed --quiet 's/.*total heap usage: \([0-9,]*\) allocs, \([0-9,]*\) frees.*/\1 \2/p' "$folder/valgrind" | tr --delete ,)
     "$fastalloc" record --quiet -o "$folder/recording" -- "$@" > /dev/null 2> "$folder/stderr" < /dev/null
@@ -43,13 +44,24 @@ EOF
 }
 
 printf '%-10s %12s %12s %12s %12s %11s\n' program "allocations" recorded "frees" recorded difference
-compare python3 "" "$(python3 -c 'import sys; print(sys.executable)')" -c '
+compare python3 "$(python3 -c 'import sys; print(sys.executable)')" -c '
 import json
 text = json.dumps([{"number": n, "text": "x" * (n % 1000)} for n in range(2000)])
 print(sum(len(str(item)) for item in json.loads(text)))'
-compare git "" git --no-pager log --stat -n 20
-compare perl "" perl -e 'my %h; for my $n (1 .. 20000) { $h{"key $n"} = [$n, "value " . $n x 3] } print scalar keys %h'
-compare sqlite3 "" sqlite3 :memory: 'create table t (a integer primary key, b text);
+compare git git --no-pager log --stat -n 20
+compare perl perl -e 'my %h; for my $n (1 .. 20000) { $h{"key $n"} = [$n, "value " . $n x 3] } print scalar keys %h'
+compare sqlite3 sqlite3 :memory: 'create table t (a integer primary key, b text);
     with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) insert into t select i, hex(i) from n;
     create index u on t(b); select count(*), max(b) from t where b like "%3%" group by a % 7;'
+# What it costs to allocate and to free an object, with so many calls on the stack.
+cc -O1 -fno-builtin -w -o "$folder/cost" crates/fastalloc-cli/tests/programs/cost.c
+printf '\n%-24s %12s %12s\n' "ns for each object" alone recorded
+for row in "1:" "6:" "26:" "26:--depth 8" "26:--sample 1/100"; do
+    calls=${row%%:*} options=${row#*:}
+    alone=$("$folder/cost" "$calls")
+    recorded=$("$fastalloc" record --quiet $options -o "$folder/recording" -- "$folder/cost" "$calls")
+    # With main and the three functions of the C library that call it.
+    printf '%-24s %12s %12s\n' "$(( calls + 4 )) frames $options" "$alone" "$recorded"
+done
+
 exit "$failures"

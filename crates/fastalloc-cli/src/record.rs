@@ -292,6 +292,10 @@ fn why_nothing(program: &OsStr) -> (String, String) {
             format!("nothing was recorded: {shown} is no program of 64 bits for this processor"),
             String::from("build it for 64 bits; or record it with heaptrack"),
         ),
+        Some(Linkage::OtherLibrary) => (
+            format!("nothing was recorded: {shown} has another C library than this fastalloc: musl, or glibc"),
+            String::from("build fastalloc for the same target: `cargo build --target x86_64-unknown-linux-musl`"),
+        ),
         _ => (
             format!("nothing was recorded: {shown} did not load the recorder, or it could not write"),
             String::from(
@@ -304,6 +308,8 @@ fn why_nothing(program: &OsStr) -> (String, String) {
 enum Linkage {
     Static,
     Dynamic,
+    /// With the loader of another C library.
+    OtherLibrary,
     Bits32,
 }
 
@@ -313,9 +319,15 @@ fn linkage(path: &Path) -> Option<Linkage> {
     match object::File::parse(&*data).ok()? {
         object::File::Elf64(file) => {
             let endian = file.endian();
-            let has_loader =
-                file.elf_program_headers().iter().any(|header| header.p_type(endian) == object::elf::PT_INTERP);
-            Some(if has_loader { Linkage::Dynamic } else { Linkage::Static })
+            let headers = file.elf_program_headers();
+            let loader = headers.iter().find_map(|header| header.interpreter(endian, &*data).ok().flatten());
+            Some(match loader {
+                None => Linkage::Static,
+                Some(loader) => {
+                    let is_musl = String::from_utf8_lossy(loader).contains("ld-musl");
+                    if is_musl == cfg!(target_env = "musl") { Linkage::Dynamic } else { Linkage::OtherLibrary }
+                }
+            })
         }
         object::File::Elf32(_) => Some(Linkage::Bits32),
         _ => None,

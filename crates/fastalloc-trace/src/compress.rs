@@ -80,11 +80,9 @@ pub fn compress(mut source: impl Read, mut target: impl Write, level: i32) -> Re
             None
         };
         let shorter = shorter.filter(|shorter| shorter.len() < stored.len());
-        let (header, content) = match &shorter {
-            Some(shorter) => {
-                let header = BlockHeader::new(header.kind, encoding::ZSTD, shorter, stored.len());
-                (header.expect("it is shorter than a block that was read"), shorter)
-            }
+        let new_header = |shorter: &Vec<u8>| BlockHeader::new(header.kind, encoding::ZSTD, shorter, stored.len());
+        let (header, content) = match shorter.as_ref().and_then(|shorter| Some((new_header(shorter)?, shorter))) {
+            Some(compressed) => compressed,
             None => (header, &stored),
         };
         target.write_all(&header.to_bytes()).map_err(failed(offset))?;

@@ -281,7 +281,8 @@ impl<R: Read> TraceReader<R> {
         self.offset = start + BLOCK_HEADER_LEN as u64 + stored_len;
 
         let known = [kind::PROCESS, kind::STRINGS, kind::MODULES, kind::STACKS, kind::SYMBOLS];
-        let known = known.contains(&header.kind) || [kind::EVENTS, kind::BARRIER, kind::END, kind::LOSSES].contains(&header.kind);
+        let known = known.contains(&header.kind)
+            || [kind::EVENTS, kind::BARRIER, kind::END, kind::LOSSES].contains(&header.kind);
         if !known {
             self.block = Block::None;
             return if header.kind >= kind::OPTIONAL { Ok(true) } else { corrupt("a block is of an unknown kind") };
