@@ -51,6 +51,14 @@ pub struct PoolEntry {
     pub max_capacity: Option<u64>,
 }
 
+impl PoolEntry {
+    /// Whether the pool is for objects of that size from that call site.
+    #[must_use]
+    pub fn is_for(&self, site: &str, size: u64) -> bool {
+        self.size.is_none_or(|wanted| wanted == size) && WildMatch::new(&self.site).matches(site)
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -8,7 +8,8 @@
 //! ```text
 //! recorder ─► TraceWriter ─► TraceReader ─┐
 //!                         HeaptrackReader ┼─► Item ─► Analysis ─► Report ─► advise ─► Advice ─► render
-//!                                generate ┘                         └────► check ─► Finding
+//!                                generate ┘      │                  └────► check ─► Finding
+//!                                                └─► ScriptBuilder ─► Script ─► WhatIf
 //! ```
 //!
 //! # Examples
@@ -56,8 +57,10 @@ mod item;
 mod ordered;
 mod reader;
 mod render;
+mod script;
 mod tables;
 mod tracker;
+mod what_if;
 mod writer;
 
 pub use self::advice::{Advice, Policy, Pool, PoolKind, Reason, Remark, Verdict, advise};
@@ -72,6 +75,8 @@ pub use self::item::{Frame, Item, Losses, Module, ModuleId, Process, Stack, Stri
 pub use self::ordered::Ordered;
 pub use self::reader::{Ending, Limits, TraceReader};
 pub use self::render::render;
+pub use self::script::{ObjectLayout, Owner, Script, ScriptBuilder, ScriptLimits, Step, StepKind};
 pub use self::tables::Tables;
 pub use self::tracker::{Burst, Quantiles, Usage};
+pub use self::what_if::{Grown, GrowthStep, WhatIf};
 pub use self::writer::{TraceWriter, WriterOptions};

@@ -48,6 +48,9 @@ pub struct Usage {
     pub timeline_interval: u64,
     /// Of the times from the beginning to the end of objects that ended.
     pub lifetime: Quantiles,
+    /// How many objects that ended lived for how long: at index 0 for less than 1 ns, at index `i` from 2^(i−1) to less
+    /// than 2^i.
+    pub lifetimes: Vec<u64>,
     /// Objects that a free ended.
     pub freed: u64,
     /// Those of them that another thread freed than had allocated them.
@@ -183,6 +186,7 @@ impl Tracker {
                 timeline: Vec::new(),
                 timeline_interval: INTERVAL,
                 lifetime: Quantiles::default(),
+                lifetimes: Vec::new(),
                 freed: 0,
                 freed_elsewhere: 0,
                 reallocated: 0,
@@ -239,11 +243,11 @@ impl Tracker {
                 self.usage.freed_elsewhere += u64::from(is_elsewhere);
                 self.usage.duration = self.usage.duration.saturating_add(duration);
                 self.add_thread(thread);
-                self.lifetime_sketch.add(object.lifetime);
+                self.add_lifetime(object.lifetime);
             }
             EndKind::Reallocated => {
                 self.usage.reallocated += 1;
-                self.lifetime_sketch.add(object.lifetime);
+                self.add_lifetime(object.lifetime);
             }
             EndKind::Unseen => {}
         }
@@ -267,6 +271,16 @@ impl Tracker {
     fn change(&mut self, time: u64, alive: u64) {
         self.timeline.record(time, self.alive, alive);
         self.alive = alive;
+    }
+
+    fn add_lifetime(&mut self, lifetime: u64) {
+        self.lifetime_sketch.add(lifetime);
+        let index = (u64::BITS - lifetime.leading_zeros()) as usize;
+        let lifetimes = &mut self.usage.lifetimes;
+        if lifetimes.len() <= index {
+            lifetimes.resize(index + 1, 0);
+        }
+        lifetimes[index] += 1;
     }
 
     fn add_thread(&mut self, thread: u32) {

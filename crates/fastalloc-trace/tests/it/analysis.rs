@@ -43,9 +43,23 @@ fn assert_true(report: &Report, program: &Program) {
             assert_eq!(usage.freed, truth.lifetimes.len() as u64);
             assert_eq!(usage.timeline.iter().max(), Some(&truth.alive_peak));
             assert_near(usage.lifetime, &truth.lifetimes);
+            assert_eq!(usage.lifetimes, powers_of_two(&truth.lifetimes));
             assert_near(usage.alive, &truth.alive);
         }
     }
+}
+
+/// How many of them are less than 1, 2, 4 and so on, but not less than the one before.
+fn powers_of_two(values: &[u64]) -> Vec<u64> {
+    let mut counts = Vec::new();
+    let mut below = 0;
+    let mut limit = 1_u128;
+    while below < values.len() {
+        let next = values.partition_point(|value| u128::from(*value) < limit);
+        counts.push((next - below) as u64);
+        (below, limit) = (next, limit * 2);
+    }
+    counts
 }
 
 fn assert_near(found: Quantiles, values: &[u64]) {

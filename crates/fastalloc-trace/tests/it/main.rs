@@ -11,6 +11,7 @@ mod ordered;
 #[expect(unreachable_pub, reason = "this is how it is pasted")]
 mod rendered;
 mod round_trip;
+mod script;
 mod tables;
 
 use fastalloc_trace::{Event, EventKind, Item, StackId};
