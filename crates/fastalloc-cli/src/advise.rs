@@ -1,6 +1,5 @@
 //! `fastalloc advise`.
 
-use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
@@ -10,77 +9,58 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use comfy_table::{Cell, CellAlignment};
-use fastalloc_trace::{
-    Advice, Analysis, AnalysisLimits, Configuration, Ending, Error, HeaptrackReader, Policy, Pool, Report, TraceReader,
-    Usage, Verdict, advise, check, render,
-};
+use fastalloc_trace::{Advice, Configuration, Policy, Pool, Report, Usage, Verdict, advise, check, render};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::analysed::Analysed;
 use crate::args::Advise;
 use crate::dhat;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
+use crate::gain::Gains;
 use crate::record;
-use crate::recording::{Format, Recording};
-use crate::symbols::{Symbolized, Symbolizer, printable};
+use crate::recording::{Format, Input};
+use crate::report;
 use crate::text;
 
-/// How many events may wait for earlier ones.
-const WAITING_MAX: usize = 1 << 20;
-/// So many files without symbols are named.
-const MISSING_MAX: usize = 4;
 const HEADING: Style = Style::new().bold();
 
-/// What a recording says.
-struct Analysed {
-    format: Format,
-    report: Report,
-    ending: Option<Ending>,
-    /// Whether the compressed data ended too early.
-    is_cut: bool,
-    symbolized: Symbolized,
-}
-
 /// A line about a size of a call site.
-struct Row<'a> {
-    advice: &'a Advice,
-    usage: &'a Usage,
+pub(crate) struct Row<'a> {
+    pub(crate) advice: &'a Advice,
+    pub(crate) usage: &'a Usage,
 }
 
 pub(crate) fn run(args: &Advise) -> Result<ExitCode, Failure> {
     let configuration = args.check.as_deref().map(read_configuration).transpose()?;
-    let source = Source::of(args)?;
-    let recording = Recording::open(&source.file, args.quiet)?;
+    let recorded = if args.command.is_empty() { None } else { Some(Recorded::new(args)?) };
+    let input = recorded.as_ref().map_or_else(|| Input::new(args.file.as_deref()), Recorded::input);
+    let recording = input.open(args.quiet)?;
     if recording.format == Format::Dhat {
-        return dhat::run(args, &source.file, recording);
+        return dhat::run(args, input, recording);
     }
-    let analysed = analyse(recording).map_err(|error| unreadable(&source.file, &error))?;
-    if !args.quiet {
-        warn(&analysed);
-        if configuration.as_ref().is_some_and(|configuration| configuration.pool.is_empty()) {
-            text::warning("the configuration has no pools: nothing is checked");
-        }
-    }
+    let analysed = Analysed::new(input, recording, args.quiet)?;
     match configuration {
-        Some(configuration) => print_check(args, &configuration, &analysed.report),
-        None => print_advice(args, &source.name(), &analysed),
+        Some(configuration) => {
+            if !args.quiet && configuration.pool.is_empty() {
+                text::warning("the configuration has no pools: nothing is checked");
+            }
+            print_check(args, &configuration, &analysed.report)
+        }
+        None => print_advice(args, input, &analysed),
     }
 }
 
-/// Where the recording is.
-struct Source {
+/// What was recorded for this.
+struct Recorded {
+    program: String,
     file: PathBuf,
-    /// The program, if it was recorded for this.
-    program: Option<String>,
-    /// Where a recording is that is not kept.
-    _folder: Option<TempDir>,
+    /// Where the recording is, if it is not kept.
+    folder: Option<TempDir>,
 }
 
-impl Source {
-    fn of(args: &Advise) -> Result<Self, Failure> {
-        if let Some(file) = &args.file {
-            return Ok(Self { file: file.clone(), program: None, _folder: None });
-        }
+impl Recorded {
+    fn new(args: &Advise) -> Result<Self, Failure> {
         let mut options = args.record.clone();
         let mut folder = None;
         if options.output.is_none() {
@@ -98,16 +78,18 @@ impl Source {
             text::warning(&format!("the program has ended with status {}", record::shell_status(recorded.status)));
         }
         let program = args.command[0].to_string_lossy().into_owned();
-        Ok(Self { file: recorded.main_file().into(), program: Some(program), _folder: folder })
+        Ok(Self { program, file: recorded.main_file().into(), folder })
     }
 
-    fn name(&self) -> String {
-        let name = self.program.clone().filter(|_| self._folder.is_some());
-        printable(&name.unwrap_or_else(|| self.file.to_string_lossy().into_owned()))
+    fn input(&self) -> Input<'_> {
+        match &self.folder {
+            Some(_) => Input::Program { name: &self.program, file: &self.file },
+            None => Input::File(&self.file),
+        }
     }
 }
 
-fn read_configuration(path: &Path) -> Result<Configuration, Failure> {
+pub(crate) fn read_configuration(path: &Path) -> Result<Configuration, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::new(format!("cannot read {shown}: {error}"), "`fastalloc advise FILE --toml` makes a configuration")
@@ -116,86 +98,6 @@ fn read_configuration(path: &Path) -> Result<Configuration, Failure> {
         let what = format!("{shown} is no configuration of pools: {error}");
         Failure::new(what.trim_end(), "`fastalloc advise --help` shows what one looks like")
     })
-}
-
-fn analyse(recording: Recording) -> Result<Analysed, Error> {
-    let Recording { format, source, is_cut, progress } = recording;
-    let symbolizer = RefCell::new(Symbolizer::default());
-    let site_of = |tables: &_, stack| symbolizer.borrow_mut().site(tables, stack);
-    let mut analysis = Analysis::new(AnalysisLimits::default(), site_of);
-    let ending = if format == Format::Trace {
-        let mut items = TraceReader::new(source)?.in_order(WAITING_MAX);
-        for item in items.by_ref() {
-            analysis.add(&item?);
-        }
-        items.get_ref().ending()
-    } else {
-        let mut items = HeaptrackReader::new(source)?;
-        for item in items.by_ref() {
-            analysis.add(&item?);
-        }
-        items.ending()
-    };
-    progress.finish_and_clear();
-    let report = analysis.finish();
-    let symbolized = symbolizer.into_inner().finish();
-    Ok(Analysed { format, report, ending, is_cut: is_cut.get(), symbolized })
-}
-
-fn unreadable(path: &Path, error: &Error) -> Failure {
-    let help = match error {
-        Error::UnsupportedVersion { .. } => String::from("install a newer fastalloc"),
-        Error::Checksum { offset, .. } | Error::Corrupt { offset, .. } => {
-            format!("record once more; or give what comes before, once it is decompressed: `head --bytes={offset}`")
-        }
-        Error::LimitExceeded { .. } => String::from("record a shorter run, or a part of the program"),
-        _ => String::from("see whether the file was copied as a whole, and else record once more"),
-    };
-    Failure::new(format!("cannot read {}: {}", path.display(), chain(error)), help)
-}
-
-/// Says why results may not be those of the whole run.
-fn warn(analysed: &Analysed) {
-    let Analysed { format, report, ending, is_cut, symbolized } = analysed;
-    if *is_cut {
-        text::warning("the compressed data is truncated: this is about what can be decompressed");
-    }
-    match ending {
-        Some(ending @ Ending::Truncated { .. }) => text::warning(&format!("the recording {ending}")),
-        // Those of heaptrack always end so.
-        Some(ending @ Ending::Open { .. }) if *format == Format::Trace => {
-            text::warning(&format!("the recording {ending}"));
-        }
-        _ => {}
-    }
-    if report.events == 0 {
-        text::warning("the recording has no events: did the program run, and allocate?");
-    }
-    if report.untracked > 0 {
-        let untracked = report.untracked;
-        text::warning(&format!("more objects were alive than can be counted: {untracked} were not; record a part"));
-    }
-    if report.disordered > 0 {
-        text::warning(&format!("{} events came too late to be put in order", report.disordered));
-    }
-    if report.unseen_frees > 0 {
-        let unseen = text::count(report.unseen_frees as usize, "object");
-        text::warning(&format!("{unseen} must have been freed unseen: lifetimes and peaks are too large there"));
-    }
-    if report.losses.events > 0 {
-        let lost = text::count(report.losses.events as usize, "event");
-        text::warning(&format!("{lost} could not be recorded: there was no memory, or no file"));
-    }
-    if report.losses.stacks > 0 {
-        let lost = text::count(report.losses.stacks as usize, "event");
-        text::warning(&format!("{lost} have no call site: there were too many stacks; record with a smaller --depth"));
-    }
-    for (file, why) in symbolized.missing.iter().take(MISSING_MAX) {
-        text::warning(&format!("call sites in {file} are offsets: {why}"));
-    }
-    if let Some(more @ 1..) = symbolized.missing.len().checked_sub(MISSING_MAX) {
-        text::warning(&format!("so are those in {}", text::count(more, "other file")));
-    }
 }
 
 fn print_check(args: &Advise, configuration: &Configuration, report: &Report) -> Result<ExitCode, Failure> {
@@ -227,31 +129,44 @@ fn print_check(args: &Advise, configuration: &Configuration, report: &Report) ->
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn print_advice(args: &Advise, name: &str, analysed: &Analysed) -> Result<ExitCode, Failure> {
+fn print_advice(args: &Advise, input: Input<'_>, analysed: &Analysed) -> Result<ExitCode, Failure> {
     let advice = advise(&analysed.report, &Policy::default());
     let rows = rows(&analysed.report, &advice);
     let shown = &rows[..rows.len().min(args.rows_max())];
+    let gains = if args.no_replay || args.toml {
+        Gains::default()
+    } else {
+        if !input.is_lasting() && !args.quiet {
+            text::warning("what pools would gain is not measured: that takes a file, which can be read twice");
+        }
+        Gains::measure(input, analysed, shown.iter().map(|row| row.advice), args.quiet)?
+    };
+    let page = report::Destination::new(&args.page, "fastalloc-advice.html", args.json || args.toml);
+    let page = page.write(args.quiet, || report::of_advice(input, analysed, shown, &gains))?;
     let mut out = text::output();
     if args.json {
-        print_json(&mut out, &as_json(name, analysed, shown))?;
+        print_json(&mut out, &as_json(input, analysed, shown, &gains))?;
     } else if args.toml {
         let advice: Vec<Advice> = shown.iter().map(|row| row.advice.clone()).collect();
         let text = Configuration::from_advice(&advice).to_toml();
         out.write_all(text.map_err(|error| Failure::new(error.to_string(), "use --json"))?.as_bytes())?;
     } else {
-        print_summary(&mut out, name, &analysed.report)?;
-        print_table(&mut out, analysed, shown)?;
+        print_summary(&mut out, input, &analysed.report)?;
+        print_table(&mut out, analysed, shown, &gains)?;
         if shown.len() < rows.len() {
             writeln!(out, "And {}: --top 0 shows them.", text::count(rows.len() - shown.len(), "row"))?;
         }
         print_code(&mut out, shown)?;
+        if let Some(page) = page {
+            writeln!(out, "\n{HEADING}Plots:{HEADING:#} {}", page.display())?;
+        }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What is worth a pool comes first, and of that and the rest what has most objects.
-fn rows<'a>(report: &'a Report, advice: &'a [Advice]) -> Vec<Row<'a>> {
+pub(crate) fn rows<'a>(report: &'a Report, advice: &'a [Advice]) -> Vec<Row<'a>> {
     let sites: HashMap<&str, _> = report.sites.iter().map(|site| (site.site.as_str(), site)).collect();
     let row = |advice: &'a Advice| {
         let site = sites.get(advice.site.as_str())?;
@@ -265,7 +180,7 @@ fn rows<'a>(report: &'a Report, advice: &'a [Advice]) -> Vec<Row<'a>> {
     rows
 }
 
-fn as_json(name: &str, analysed: &Analysed, rows: &[Row<'_>]) -> serde_json::Value {
+fn as_json(input: Input<'_>, analysed: &Analysed, rows: &[Row<'_>], gains: &Gains) -> serde_json::Value {
     let mut names = Names::default();
     let advice: Vec<_> = rows
         .iter()
@@ -275,11 +190,12 @@ fn as_json(name: &str, analysed: &Analysed, rows: &[Row<'_>]) -> serde_json::Val
                 "usage": usage,
                 "place": analysed.symbolized.places.get(&advice.site),
                 "rust": names.render(advice),
+                "gain": gains.get(advice),
             })
         })
         .collect();
     json!({
-        "file": name,
+        "file": input.to_string(),
         "format": analysed.format.name(),
         "ending": analysed.ending,
         "is_cut": analysed.is_cut,
@@ -294,17 +210,17 @@ pub(crate) fn print_json(out: &mut impl Write, value: &serde_json::Value) -> Res
     Ok(())
 }
 
-fn print_summary(out: &mut impl Write, name: &str, report: &Report) -> Result<(), Failure> {
+pub(crate) fn print_summary(out: &mut impl Write, input: Input<'_>, report: &Report) -> Result<(), Failure> {
     let (events, span) = (report.events, clocked(report.span, report));
     let sites = text::count(report.sites.len(), "call site");
-    writeln!(out, "{HEADING}{name}{HEADING:#}: {events} events in {span}, {sites}")?;
+    writeln!(out, "{HEADING}{input}{HEADING:#}: {events} events in {span}, {sites}")?;
     if report.process.sampling > 1 {
         writeln!(out, "One of {} allocations was recorded: what follows counts those.", report.process.sampling)?;
     }
     Ok(())
 }
 
-fn print_table(out: &mut impl Write, analysed: &Analysed, rows: &[Row<'_>]) -> Result<(), Failure> {
+fn print_table(out: &mut impl Write, analysed: &Analysed, rows: &[Row<'_>], gains: &Gains) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -329,7 +245,11 @@ fn print_table(out: &mut impl Write, analysed: &Analysed, rows: &[Row<'_>]) -> R
         let mut cells = vec![Cell::new(site), Cell::new(bytes)];
         cells.extend(numbers.map(Cell::new));
         cells.push(Cell::new(lifetime));
-        cells.push(verdict(&advice.verdict));
+        cells.push(match gains.get(advice) {
+            Some(gain) => text::good(format!("{}\n{}", verdict(&advice.verdict), gain.text())),
+            None if matches!(advice.verdict, Verdict::Pool(_)) => text::good(verdict(&advice.verdict)),
+            None => Cell::new(verdict(&advice.verdict)),
+        });
         table.add_row(cells);
     }
     writeln!(out, "{table}")?;
@@ -337,7 +257,7 @@ fn print_table(out: &mut impl Write, analysed: &Analysed, rows: &[Row<'_>]) -> R
 }
 
 /// How long half of the objects lived at most.
-fn lifetime(usage: &Usage, report: &Report) -> String {
+pub(crate) fn lifetime(usage: &Usage, report: &Report) -> String {
     if usage.freed + usage.reallocated == 0 {
         return String::from("ever");
     }
@@ -345,18 +265,18 @@ fn lifetime(usage: &Usage, report: &Report) -> String {
 }
 
 /// A time, not more exact than the clock was.
-fn clocked(time: u64, report: &Report) -> String {
+pub(crate) fn clocked(time: u64, report: &Report) -> String {
     let resolution = report.process.clock_resolution;
     if time < resolution { format!("< {}", text::duration(resolution)) } else { text::duration(time) }
 }
 
-fn verdict(verdict: &Verdict) -> Cell {
+pub(crate) fn verdict(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::DoNotPool(reason) => Cell::new(format!("no pool: {reason}")),
+        Verdict::DoNotPool(reason) => format!("no pool: {reason}"),
         Verdict::Pool(Pool { kind, capacity, max_capacity: Some(max), .. }) => {
-            text::good(format!("{kind} of {capacity} to {max} slots"))
+            format!("{kind} of {capacity} to {max} slots")
         }
-        Verdict::Pool(Pool { kind, capacity, .. }) => text::good(format!("{kind} of {capacity} slots")),
+        Verdict::Pool(Pool { kind, capacity, .. }) => format!("{kind} of {capacity} slots"),
     }
 }
 
@@ -376,12 +296,12 @@ fn print_code(out: &mut impl Write, rows: &[Row<'_>]) -> Result<(), Failure> {
 
 /// Names of rendered functions, each of which may be used once.
 #[derive(Default)]
-struct Names {
+pub(crate) struct Names {
     uses: HashMap<String, u32>,
 }
 
 impl Names {
-    fn render(&mut self, advice: &Advice) -> Option<String> {
+    pub(crate) fn render(&mut self, advice: &Advice) -> Option<String> {
         let code = render(advice)?;
         let start = code.find("\npub fn ")? + "\npub fn ".len();
         let end = start + code[start..].find('<')?;

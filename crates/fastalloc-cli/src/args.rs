@@ -27,6 +27,11 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Advise(Advise),
+    Replay(Replay),
+    Convert(Convert),
+    /// Takes the steps of a plan once: for `fastalloc replay`
+    #[command(hide = true)]
+    Cold(Cold),
     Completions(Completions),
     Man(Man),
     Record(Record),
@@ -72,8 +77,8 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = ADVISE_EXAMPLES)]
 pub(crate) struct Advise {
-    /// The recording; `-` is standard input
-    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "program")]
+    /// The recording; `-` is standard input. Without one, a small recording that is in the program
+    #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 
     /// A program to record instead, and its arguments; what it prints goes to standard error
@@ -99,6 +104,13 @@ pub(crate) struct Advise {
     #[arg(long, conflicts_with_all = ["json", "check"])]
     pub(crate) toml: bool,
 
+    /// Does not replay what is advised, and so says nothing about what a pool would gain
+    #[arg(long)]
+    pub(crate) no_replay: bool,
+
+    #[command(flatten)]
+    pub(crate) page: Page,
+
     /// Leaves out all but the first N rows; 0 is all [default: 20, with --json and --toml all]
     #[arg(long, value_name = "N", conflicts_with = "check")]
     pub(crate) top: Option<usize>,
@@ -106,6 +118,18 @@ pub(crate) struct Advise {
     /// Neither progress nor warnings; with --check only the status
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// Where the page of plots goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Page {
+    /// Writes a page of plots there [default: fastalloc-COMMAND.html, unless something else than a table is printed]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Writes no page of plots
+    #[arg(long, conflicts_with = "html")]
+    pub(crate) no_html: bool,
 }
 
 impl Advise {
@@ -194,6 +218,119 @@ pub(crate) struct Record {
     pub(crate) quiet: bool,
 }
 
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  Measure what the advised pools would gain, with the small recording that is in the program:
+    fastalloc replay
+
+  The same with a recording, and with pools of a configuration:
+    fastalloc replay recording.raw.zst
+    fastalloc advise recording.raw.zst --toml > pools.toml
+    fastalloc replay recording.raw.zst --config pools.toml
+
+  How many allocations would fail, and how often would pools grow, with other capacities?
+    fastalloc replay recording.raw.zst --capacity 100..10000 --site 'my_app::serve*'
+
+Exit status:
+  0  all is well
+  2  wrong usage, or input that cannot be read";
+
+/// Measures recorded allocations on heaps and on pools
+///
+/// Runs all events, each recorded thread a thread, on the heap of the C library, on mimalloc, on jemalloc, and with the
+/// advised or configured pools for their objects and the heap of the C library for the rest. The candidates take turns,
+/// after a round that does not count. Pauses between events are left out; objects are written when they are allocated, a
+/// word in each 64 bytes of the first 4 KiB, and read before they are freed.
+///
+/// Latencies are taken in rounds of their own, the clock included. Memory and cache misses are those of a first round in
+/// a process of its own. Recordings of heaptrack do not tell threads apart: all their events are of one.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = REPLAY_EXAMPLES)]
+pub(crate) struct Replay {
+    /// The recording. Without one, a small recording that is in the program
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Takes the pools of a configuration, as `advise --toml` prints it, instead of the advised ones
+    ///
+    /// A pool with `max_capacity` doubles when it is full.
+    #[arg(long, value_name = "CONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Leaves out pools for other call sites; `*` stands for any text, `?` for any character
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) site: Option<String>,
+
+    /// Tells how pools of these capacities would have done, and measures nothing
+    #[arg(long, value_name = "FROM..TO", value_parser = capacities)]
+    pub(crate) capacity: Option<(u64, u64)>,
+
+    /// Replays the first N allocations and frees only
+    #[arg(long, value_name = "N", default_value_t = 20_000_000)]
+    pub(crate) events: usize,
+
+    /// How long to measure: about so many seconds, and a few rounds at least
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) time: f64,
+
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) page: Page,
+
+    /// Neither progress nor warnings
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `100..10000`, or one number.
+fn capacities(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.trim_start_matches('=').parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    match (number(from)?, number(to)?) {
+        (0, _) => Err(String::from("a pool has at least 1 slot")),
+        (from, to) if from > to => Err(format!("{from} is more than {to}")),
+        range => Ok(range),
+    }
+}
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  fastalloc convert recording.raw.zst --output program.trace
+  fastalloc advise program.trace";
+
+/// Writes a recording as a trace of fastalloc that can be read elsewhere
+///
+/// The names of functions are in it, so that the programs and libraries need not be there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CONVERT_EXAMPLES)]
+pub(crate) struct Convert {
+    /// The recording; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Where the trace goes
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+
+    /// The first N events only
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    pub(crate) events: usize,
+
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Takes the steps of a plan once: for `fastalloc replay`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cold {
+    /// `system`, `mimalloc`, `jemalloc` or `pools`
+    pub(crate) candidate: String,
+}
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   fastalloc completions bash > ~/.local/share/bash-completion/completions/fastalloc
@@ -217,7 +354,7 @@ Examples:
 #[command(after_help = MAN_EXAMPLES)]
 pub(crate) struct Man {
     /// Of which command, instead of the program
-    #[arg(value_parser = ["advise", "completions", "man", "record"])]
+    #[arg(value_parser = ["record", "advise", "replay", "convert", "completions", "man"])]
     pub(crate) command: Option<String>,
 }
 
@@ -235,7 +372,7 @@ mod tests {
     #[test]
     fn every_command_has_a_page() {
         let command = Args::command();
-        for name in command.get_subcommands().map(clap::Command::get_name) {
+        for name in command.get_subcommands().filter(|command| !command.is_hide_set()).map(clap::Command::get_name) {
             assert!(Args::command().try_get_matches_from(["fastalloc", "man", name]).is_ok(), "{name}");
         }
     }

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::CellAlignment;
@@ -13,7 +12,7 @@ use serde_json::json;
 use crate::advise::print_json;
 use crate::args::Advise;
 use crate::failure::Failure;
-use crate::recording::Recording;
+use crate::recording::{Input, Recording};
 use crate::sites::{is_runtime_function, is_runtime_library};
 use crate::symbols::printable;
 use crate::text;
@@ -21,7 +20,7 @@ use crate::text;
 /// How much is read: it takes memory in proportion.
 const LENGTH_MAX: u64 = 512 << 20;
 const NO_CAPACITIES: &str = "DHAT does not say in which order objects came and went, so that no capacities can be \
-    advised: only how many were alive when a stack had most bytes";
+    advised: only how many were alive when a stack had most bytes. Nor can it be replayed, to see what pools would gain";
 
 /// What is known of a call site.
 #[derive(Default)]
@@ -35,20 +34,19 @@ struct Site {
     alive_at_end: Option<u64>,
 }
 
-pub(crate) fn run(args: &Advise, file: &Path, recording: Recording) -> Result<ExitCode, Failure> {
-    let path = file.display();
+pub(crate) fn run(args: &Advise, input: Input<'_>, recording: Recording) -> Result<ExitCode, Failure> {
     let help = "record the program: `fastalloc advise -- ./program`";
     if args.check.is_some() || args.toml {
-        return Err(Failure::new(format!("{path} has no capacities: it is a summary by DHAT"), help));
+        return Err(Failure::new(format!("{input} has no capacities: it is a summary by DHAT"), help));
     }
     let summary = DhatSummary::read(recording.source.take(LENGTH_MAX));
     recording.progress.finish_and_clear();
     let summary = summary.map_err(|error| {
-        let what = format!("cannot read {path}: it starts like JSON, but is none of DHAT: {error}");
+        let what = format!("cannot read {input}: it starts like JSON, but is none of DHAT: {error}");
         Failure::new(what, "see whether it was written as a whole")
     })?;
     if !matches!(&*summary.mode, "heap" | "rust-heap") {
-        let what = format!("{path} is about other things than allocations: its mode is {}", printable(&summary.mode));
+        let what = format!("{input} is about other things than allocations: its mode is {}", printable(&summary.mode));
         return Err(Failure::new(what, "record with `valgrind --tool=dhat`, without --mode"));
     }
     if !args.quiet {
@@ -60,7 +58,7 @@ pub(crate) fn run(args: &Advise, file: &Path, recording: Recording) -> Result<Ex
     if args.json {
         let sites: Vec<_> = shown.iter().map(|site| site.as_json(&summary)).collect();
         let json = json!({
-            "file": file.to_string_lossy(), "format": "dhat", "note": NO_CAPACITIES, "sites": sites,
+            "file": input.to_string(), "format": "dhat", "note": NO_CAPACITIES, "sites": sites,
         });
         print_json(&mut out, &json)?;
     } else {

@@ -1,24 +1,76 @@
 //! What a recording is, found out from its content.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fastalloc_trace::format;
+use fastalloc_trace::{Ending, Error, HeaptrackReader, Item, TraceReader, format};
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use zstd::stream::read::Decoder;
 
 use crate::failure::Failure;
+use crate::symbols::printable;
 
 const GZIP: &[u8] = &[0x1F, 0x8B];
 const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
 /// How much is looked at.
 const START: u64 = 4096;
 const BUFFER: usize = 128 << 10;
+/// How many events may wait for earlier ones.
+const WAITING_MAX: usize = 1 << 20;
+
+/// The embedded recording: `ci/sample.sh` says of what it is, and makes it again.
+const SAMPLE: &[u8] = include_bytes!("../sample/sample.trace");
+
+/// Where a recording is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input<'a> {
+    /// In a file, or on standard input if it is `-`.
+    File(&'a Path),
+    /// In a file that will not be kept, and that nobody needs to know of, with what this program has allocated.
+    Program { name: &'a str, file: &'a Path },
+    /// In the program itself.
+    Sample,
+}
+
+impl<'a> Input<'a> {
+    /// The file, or else what is in the program.
+    pub(crate) fn new(file: Option<&'a Path>) -> Self {
+        file.map_or(Self::Sample, Self::File)
+    }
+
+    pub(crate) fn open(self, is_quiet: bool) -> Result<Recording, Failure> {
+        match self {
+            Self::File(path) | Self::Program { file: path, .. } => Recording::open(path, is_quiet),
+            Self::Sample => {
+                Recording::recognise(Path::new("the sample"), SAMPLE, progress(is_quiet, Some(SAMPLE.len() as u64)))
+            }
+        }
+    }
+
+    /// Whether it can be read more than once.
+    pub(crate) fn is_lasting(self) -> bool {
+        match self {
+            Self::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
+            Self::Program { .. } | Self::Sample => true,
+        }
+    }
+}
+
+impl fmt::Display for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
+            Self::Program { name, .. } => f.write_str(&printable(name)),
+            Self::Sample => f.write_str("the sample"),
+        }
+    }
+}
 
 /// A recording, as it is after decompression.
 pub(crate) struct Recording {
@@ -51,8 +103,41 @@ impl Format {
 }
 
 impl Recording {
+    /// Gives all items of it that can be read to `f`, events in the order of their times, as long as it returns `true`.
+    ///
+    /// Returns how the recording ended, if it came to its end.
+    ///
+    /// # Panics
+    ///
+    /// If it is a summary of DHAT, which has no items.
+    pub(crate) fn for_each_item(self, mut f: impl FnMut(&Item) -> bool) -> Result<Option<Ending>, Error> {
+        let ending = match self.format {
+            Format::Trace => {
+                let mut items = TraceReader::new(self.source)?.in_order(WAITING_MAX);
+                for item in items.by_ref() {
+                    if !f(&item?) {
+                        break;
+                    }
+                }
+                items.get_ref().ending()
+            }
+            Format::Heaptrack => {
+                let mut items = HeaptrackReader::new(self.source)?;
+                for item in items.by_ref() {
+                    if !f(&item?) {
+                        break;
+                    }
+                }
+                items.ending()
+            }
+            Format::Dhat => unreachable!("who asks for items has looked at the format"),
+        };
+        self.progress.finish_and_clear();
+        Ok(ending)
+    }
+
     /// Opens a file, or standard input if it is `-`.
-    pub(crate) fn open(path: &Path, is_quiet: bool) -> Result<Self, Failure> {
+    fn open(path: &Path, is_quiet: bool) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
             return Self::recognise(path, io::stdin(), progress(is_quiet, None));
         }

@@ -77,6 +77,36 @@ impl Symbolizer {
         }
     }
 
+    /// The functions of a stack, outermost first, but for those that allocate for others; files and offsets where they
+    /// are not known.
+    pub(crate) fn functions(&mut self, tables: &Tables, stack: StackId) -> Vec<String> {
+        let mut names = Vec::new();
+        for (frame, located) in tables.frames(stack).zip(tables.located_frames(stack)).take(FRAMES_MAX) {
+            let path =
+                located.module.and_then(|module| tables.module(module)).and_then(|module| tables.string(module.path));
+            let functions = self.functions_at(tables, frame, located);
+            if functions.is_empty() {
+                let file = path.and_then(|path| path.rsplit('/').next()).map(printable);
+                names.push(file.unwrap_or_else(|| String::from("(unknown)")));
+            }
+            names.extend(functions.iter().map(|function| function.name.clone()));
+            let is_runtime = path.is_some_and(is_runtime_library);
+            // Nobody asks who has allocated for whom until the call site is found.
+            if names.iter().all(|name| is_runtime || is_runtime_function(name)) {
+                names.clear();
+            }
+        }
+        names.dedup();
+        names.reverse();
+        names
+    }
+
+    /// The names of the functions at a frame, innermost first, and where in the source they are.
+    pub(crate) fn named(&mut self, tables: &Tables, frame: Frame, located: Frame) -> Vec<(String, Option<String>)> {
+        let functions = self.functions_at(tables, frame, located);
+        functions.iter().map(|function| (function.name.clone(), function.place.clone())).collect()
+    }
+
     pub(crate) fn finish(self) -> Symbolized {
         Symbolized { places: self.places, missing: self.missing }
     }

@@ -66,9 +66,30 @@ pub(crate) fn duration(nanoseconds: u64) -> String {
     }
 }
 
+/// The same, of a difference.
+pub(crate) fn signed_duration(nanoseconds: f64) -> String {
+    let sign = if nanoseconds < 0.0 { "−" } else { "" };
+    format!("{sign}{}", duration(nanoseconds.abs() as u64))
+}
+
+/// A number of bytes.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(size, _)| bytes >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / size as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{bytes, duration, signed_duration};
+
+    #[test]
+    fn differences_have_a_sign_and_bytes_a_unit() {
+        assert_eq!([1500.0, -2.0].map(signed_duration), ["1.5 µs", "−2 ns"]);
+        assert_eq!([1023, 1024, 3 << 20].map(bytes), ["1023 B", "1.0 KiB", "3.0 MiB"]);
+    }
 
     #[test]
     fn durations_have_the_largest_unit_that_fits() {

@@ -52,6 +52,12 @@ pub struct PoolEntry {
 }
 
 impl PoolEntry {
+    /// A pool that does not grow, for objects of all sizes from call sites that match.
+    #[must_use]
+    pub fn new(site: impl Into<String>, capacity: u64) -> Self {
+        Self { site: site.into(), size: None, capacity, max_capacity: None }
+    }
+
     /// Whether the pool is for objects of that size from that call site.
     #[must_use]
     pub fn is_for(&self, site: &str, size: u64) -> bool {

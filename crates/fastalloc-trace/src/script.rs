@@ -5,7 +5,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 use foldhash::fast::RandomState;
 
-use crate::event::{Event, EventKind, Item, StackId};
+use crate::event::{Event, EventKind, StackId};
+use crate::item::Item;
 use crate::tables::Tables;
 use crate::what_if::WhatIf;
 

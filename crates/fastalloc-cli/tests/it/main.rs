@@ -4,6 +4,8 @@ mod advise;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod recorder;
 mod recordings;
+mod replay;
+mod report;
 #[cfg(target_os = "linux")]
 mod symbols;
 mod usage;
@@ -28,7 +30,8 @@ fn command() -> Command {
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
-    command.stdin(Stdio::null());
+    // Where pages may be written.
+    command.stdin(Stdio::null()).current_dir(env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -48,6 +51,10 @@ struct Files(TempDir);
 impl Files {
     fn new() -> Self {
         Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     fn write(&self, name: &str, content: &[u8]) -> PathBuf {
