@@ -109,6 +109,14 @@ impl<W: io::Write> Converter<W> {
                 };
                 functions.push(Symbol { name, file, line });
             }
+            // Otherwise another machine would look for it in a file of the same name, which may be another version.
+            let module = located.module.and_then(|module| self.tables.module(module));
+            if let Some(path) =
+                module.and_then(|module| self.tables.string(module.path)).filter(|_| functions.is_empty())
+            {
+                let name = self.writer.string(&format!("{path}+{:#x}", located.address))?;
+                functions.push(Symbol { name, file: None, line: 0 });
+            }
             if !functions.is_empty() {
                 self.writer.symbols(&Symbols { frame, functions })?;
             }

@@ -97,6 +97,9 @@ impl Gains {
             }
         }
         bar.finish_and_clear();
+        if cfg!(debug_assertions) && !gains.is_empty() && !is_quiet {
+            text::warning("built with debug assertions: what pools would gain means nothing");
+        }
         Ok(Self(gains))
     }
 }

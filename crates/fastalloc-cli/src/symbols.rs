@@ -82,18 +82,20 @@ impl Symbolizer {
     pub(crate) fn functions(&mut self, tables: &Tables, stack: StackId) -> Vec<String> {
         let mut names = Vec::new();
         for (frame, located) in tables.frames(stack).zip(tables.located_frames(stack)).take(FRAMES_MAX) {
-            let path =
-                located.module.and_then(|module| tables.module(module)).and_then(|module| tables.string(module.path));
+            let module = located.module.and_then(|module| tables.module(module));
+            let path = module.and_then(|module| tables.string(module.path));
+            let is_runtime = path.is_some_and(is_runtime_library);
             let functions = self.functions_at(tables, frame, located);
-            if functions.is_empty() {
+            // Nobody asks who has allocated for whom before the call site.
+            let is_skipped = |name: &str| is_runtime || is_runtime_function(name);
+            for function in functions.iter() {
+                if !names.is_empty() || !is_skipped(&function.name) {
+                    names.push(function.name.clone());
+                }
+            }
+            if functions.is_empty() && (!names.is_empty() || !is_runtime) {
                 let file = path.and_then(|path| path.rsplit('/').next()).map(printable);
                 names.push(file.unwrap_or_else(|| String::from("(unknown)")));
-            }
-            names.extend(functions.iter().map(|function| function.name.clone()));
-            let is_runtime = path.is_some_and(is_runtime_library);
-            // Nobody asks who has allocated for whom until the call site is found.
-            if names.iter().all(|name| is_runtime || is_runtime_function(name)) {
-                names.clear();
             }
         }
         names.dedup();

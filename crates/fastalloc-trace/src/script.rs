@@ -123,6 +123,7 @@ pub struct ScriptBuilder<F> {
     heap: Places,
     pools: Vec<Places>,
     script: Script,
+    is_full: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -166,22 +167,23 @@ impl<F: FnMut(&Tables, StackId, u64, u32) -> Owner> ScriptBuilder<F> {
             heap: Places::default(),
             pools: Vec::new(),
             script: Script::default(),
+            is_full: false,
         }
     }
 
     /// Adds the next item of the trace. *O*(log of the places) on average.
     pub fn add(&mut self, item: &Item) {
         match item {
-            Item::Event(event) if !self.is_full() => self.event(event),
-            Item::Event(_) => self.script.is_cut = true,
+            Item::Event(event) if self.script.steps.len() < self.limits.steps => self.event(event),
+            Item::Event(_) => (self.is_full, self.script.is_cut) = (true, true),
             other => self.tables.add(other),
         }
     }
 
-    /// Whether there is no room for more steps.
+    /// Whether an event had no room, as all will have that come after it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.script.steps.len() >= self.limits.steps
+        self.is_full
     }
 
     /// Ends the script.

@@ -237,7 +237,7 @@ fn measured(pools: &[Pooled], measurement: &Measurement) -> Markup {
                 }
                 @for (row, cold) in comparison.rows.iter().zip(&measurement.cold) {
                     tr {
-                        td.text { (row.candidate) }
+                        th.text { (row.candidate) }
                         td { (each(row.min())) } td { (each(row.median())) }
                         td { @if let Some(ratio) = ratio(comparison, row.candidate) { (format!("{ratio:.2}")) } }
                         @if let Some(latencies) = &row.latencies {

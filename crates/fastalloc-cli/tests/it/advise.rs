@@ -11,7 +11,7 @@ use crate::{Files, SERVE, SETUP, Site, command, run, run_command, trace};
 fn advice_is_a_table_and_code() {
     let files = Files::new();
     let path = files.write("trace", &trace(&[SERVE, SETUP]));
-    let run = run(["advise".as_ref(), path.as_os_str()]);
+    let run = run(["advise".as_ref(), path.as_os_str(), "--no-replay".as_ref()]);
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
     assert!(run.stdout.contains("4005 events in 4.0 ms, 2 call sites"), "{}", run.stdout);
     let rows: Vec<&str> = run.stdout.lines().filter(|line| line.contains("my_app::") && line.contains('│')).collect();
@@ -144,7 +144,7 @@ fn configuration_that_cannot_be_read_is_an_error() {
 #[test]
 fn output_that_nobody_reads_is_no_error() {
     let mut child = command()
-        .args(["advise", "-"])
+        .args(["advise", "-", "--no-replay"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

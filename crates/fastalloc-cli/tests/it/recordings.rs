@@ -28,15 +28,15 @@ fn compression_is_found_out_from_the_content() {
     let files = Files::new();
     let whole = trace(&[SERVE]);
     let zstd = |content: &[u8]| zstd::bulk::compress(content, 3).unwrap();
-    let expected = advise(&files.write("x", &whole), &[]).stdout;
+    let expected = advise(&files.write("x", &whole), &["--no-replay"]).stdout;
     for content in [gzip(&whole), zstd(&whole)] {
-        let run = advise(&files.write("x", &content), &[]);
+        let run = advise(&files.write("x", &content), &["--no-replay"]);
         assert_eq!((run.status, &run.stdout, run.stderr.as_str()), (Some(0), &expected, ""));
     }
-    let expected = advise(&files.write("x", HEAPTRACK), &[]);
+    let expected = advise(&files.write("x", HEAPTRACK), &["--no-replay"]);
     assert!(expected.stdout.contains("/usr/local/bin/s+0x1180"), "{}", expected.stdout);
     for content in [gzip(HEAPTRACK), zstd(HEAPTRACK)] {
-        let run = advise(&files.write("x", &content), &[]);
+        let run = advise(&files.write("x", &content), &["--no-replay"]);
         assert_eq!((run.status, run.stdout), (Some(0), expected.stdout.clone()));
     }
 }

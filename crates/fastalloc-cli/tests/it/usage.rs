@@ -23,7 +23,7 @@ fn configuration_in_the_help_can_be_used() {
 
 #[test]
 fn wrong_usage_has_status_2() {
-    for args in [&["advise"][..], &["advise", "x", "--unknown"], &["nonsense"], &["man", "nonsense"], &[]] {
+    for args in [&["advise", "x", "--unknown"][..], &["nonsense"], &["man", "nonsense"], &[]] {
         let run = run(args);
         assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(!run.stderr.is_empty());
@@ -42,7 +42,7 @@ fn every_shell_gets_completions() {
 #[test]
 fn every_command_has_a_manual_page() {
     assert!(run(["man"]).stdout.contains(".TH fastalloc 1"));
-    for command in ["advise", "completions", "man", "record"] {
+    for command in ["record", "advise", "replay", "convert", "completions", "man"] {
         let run = run(["man", command]);
         assert!(run.stdout.contains(&format!(".TH fastalloc-{command} 1")), "{}", run.stdout);
         assert!(run.stdout.contains("EXTRA") && run.stdout.contains("Examples:"), "{}", run.stdout);
