@@ -47,7 +47,7 @@ fn function_is_named_by_the_file_it_is_in() {
     let files = Files::new();
     let program = std::env::current_exe().unwrap();
     let path = files.write("trace", &trace_of_marker(&program, &[]));
-    let run = run_command(crate::command().arg("advise").arg(path).arg("--json"));
+    let run = run_command(crate::command().arg("advise").arg(path).args(["--json", "--no-replay"]));
     let json: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(json["advice"][0]["advice"]["site"], "it::symbols::marker");
     // With debug information, which some profiles do not have.
