@@ -45,6 +45,6 @@ impl Random {
     }
 
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 32) as usize * limit >> 32
+        ((self.next() >> 32) as usize * limit) >> 32
     }
 }
