@@ -1,0 +1,148 @@
+"""What the native pools leave to Python, because it need not be fast: settings, statistics, waiting."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections import deque
+from typing import Any
+
+from . import _native
+from ._waiting import acquire, enter, serve, wait, wake_all
+from .async_support.handle import AsyncContextHandle
+from .config.builder import PoolBuilder as builder
+from .config.growth_strategy import linear_growth
+from .exceptions import PoolConfigurationError
+from .handle.context import ContextHandle
+from .stats.collector import PoolStatistics
+from .utils import safe_reset as reset_if_possible
+from .utils import validate_capacity, validate_max_capacity
+
+__all__ = [
+    "acquire",
+    "allocate",
+    "allocate_async",
+    "builder",
+    "configure_async",
+    "configure_fixed",
+    "configure_growing",
+    "configure_thread_safe",
+    "deque",
+    "enter",
+    "local_repr",
+    "pool_repr",
+    "reset_if_possible",
+    "serve",
+    "stats",
+    "wait",
+    "wake_all",
+]
+
+
+def configure_fixed(
+    obj_type: Any,
+    capacity: Any,
+    *,
+    factory: Any = None,
+    reset_method: Any = None,
+    enable_statistics: Any = False,
+    pre_initialize: Any = False,
+    check_reset_method: bool = True,
+    _max_capacity: Any = None,
+    _growth_config: Any = None,
+    _is_async: bool = False,
+) -> tuple[Any, ...]:
+    """Check the settings of a pool, and return what the native part wants to know, in its order."""
+    capacity = int(validate_capacity(capacity))
+    if capacity > 2**32 - 2:
+        raise PoolConfigurationError(f"capacity must be below 2**32 - 1, got {capacity}")
+    # `isinstance` knows `list`, but not `list[int]`.
+    cls = typing.get_origin(obj_type) or obj_type
+    if not isinstance(cls, type):
+        raise TypeError(f"obj_type must be a class, got {type(obj_type).__name__}")
+    if factory is not None and not callable(factory):
+        raise TypeError(f"factory must be callable, got {type(factory).__name__}")
+    flags = _native.STATISTICS if enable_statistics else 0
+    is_coroutine = inspect.iscoroutinefunction(factory)
+    if reset_method is not None and reset_method != "":
+        if not isinstance(reset_method, str):
+            raise TypeError(f"reset_method must be the name of a method, got {type(reset_method).__name__}")
+        method = getattr(cls, reset_method, None)
+        if not check_reset_method:
+            flags |= _native.LENIENT_RESET
+        elif not callable(method):
+            raise PoolConfigurationError(
+                f"{cls.__name__} has no method {reset_method!r}, which is to reset its objects; "
+                "if only some of them have it, pass check_reset_method=False"
+            )
+        is_coroutine = is_coroutine or inspect.iscoroutinefunction(method)
+    else:
+        reset_method = None
+    if is_coroutine:
+        if not _is_async:
+            raise PoolConfigurationError("factory and reset_method cannot be async, but in an AsyncPool")
+        if pre_initialize:
+            raise PoolConfigurationError("objects of an async factory or reset_method cannot be made in advance")
+        flags |= _native.ASYNC_ONLY
+    # `obj_type()` may differ from `cls()`: it may remember its parameters.
+    maker = obj_type if factory is None and obj_type is not cls else factory
+    return cls, capacity, maker, reset_method, flags, bool(pre_initialize), _growth_config, _max_capacity, None
+
+
+def configure_growing(
+    obj_type: Any, capacity: Any, *, max_capacity: Any = None, growth_config: Any = None, **settings: Any
+) -> tuple[Any, ...]:
+    """The same for pools that grow."""
+    capacity = validate_capacity(capacity)
+    max_capacity = validate_max_capacity(capacity, max_capacity)
+    if growth_config is None:
+        growth_config = linear_growth(max(1, capacity // 2), max_capacity)
+    return configure_fixed(
+        obj_type, capacity, _max_capacity=max_capacity, _growth_config=growth_config, **settings
+    )
+
+
+def configure_thread_safe(
+    obj_type: Any, capacity: Any, *, max_capacity: Any = None, growth_config: Any = None, **settings: Any
+) -> tuple[Any, ...]:
+    """The same for pools that grow if that is asked for."""
+    if max_capacity is None and growth_config is None:
+        return configure_fixed(obj_type, capacity, **settings)
+    return configure_growing(obj_type, capacity, max_capacity=max_capacity, growth_config=growth_config, **settings)
+
+
+def configure_async(obj_type: Any, capacity: Any, **settings: Any) -> tuple[Any, ...]:
+    """The same for pools whose factory and reset may be async."""
+    return configure_thread_safe(obj_type, capacity, _is_async=True, **settings)
+
+
+def allocate(pool: Any) -> ContextHandle[Any]:
+    """`allocate` of a subclass that has its own `get` or `release`."""
+    return ContextHandle(pool.get(), pool.release)
+
+
+def allocate_async(pool: Any) -> AsyncContextHandle[Any]:
+    """The same of an `AsyncPool`."""
+    return AsyncContextHandle(pool.get(), pool.release)
+
+
+def stats(pool: Any) -> PoolStatistics:
+    """The statistics of a pool."""
+    return PoolStatistics(pool, _native.settings(pool)[3])
+
+
+def pool_repr(pool: Any) -> str:
+    """What `repr` says."""
+    cls = _native.settings(pool)[0]
+    return (
+        f"{type(pool).__name__}(type={getattr(cls, '__name__', None)}, capacity={pool.capacity()}, "
+        f"in_use={pool.size()}, available={pool.available()}, closed={pool.is_closed()})"
+    )
+
+
+def local_repr(pool: Any) -> str:
+    """What `repr` says of a `ThreadLocalPool`."""
+    return (
+        f"{type(pool).__name__}(capacity={pool.capacity()}, in_use={pool.size()}, "
+        f"available={pool.available()}, closed={pool.is_closed()})"
+    )

@@ -1,0 +1,271 @@
+"""The pools, written in Rust."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import GenericAlias
+from typing import Any, Final, Generic, NoReturn, TypeVar, final
+
+from .config.builder import PoolBuilder
+from .config.growth_strategy import GrowthConfig
+from .stats.collector import PoolStatistics, StatsCollector
+
+T = TypeVar("T")
+
+STATISTICS: Final[int]
+ASYNC_ONLY: Final[int]
+LENIENT_RESET: Final[int]
+
+@final
+class PoolHandle(AbstractContextManager[T], Generic[T]):
+    """Owns an object that is out of its pool, for a `with` block."""
+
+    def get(self) -> T: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> T: ...
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object, /) -> None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class AsyncPoolHandle(AbstractAsyncContextManager[T], Generic[T]):
+    """Owns an object that is out of its pool, or waits for one, for an `async with` block."""
+
+    def get(self) -> T: ...
+    def release(self) -> None: ...
+    def __aenter__(self) -> Coroutine[Any, Any, T]: ...
+    def __aexit__(self, exc_type: object, exc_val: object, exc_tb: object, /) -> Coroutine[Any, Any, None]: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+class FixedPool(Generic[T]):
+    """A pool that never grows.
+
+    Objects are made by `factory`, or by `obj_type()`, when they are first needed, or all at once if `pre_initialize`. `get`
+    returns the free object that was released last, after calling its `reset_method`. An object in use that nobody refers
+    to any more comes back when the pool would be empty.
+
+    Raises `InvalidCapacityError` and `PoolConfigurationError` for settings that are wrong.
+    """
+
+    def __init__(
+        self,
+        obj_type: type[T],
+        capacity: int,
+        *,
+        factory: Callable[[], T] | None = None,
+        reset_method: str | None = None,
+        enable_statistics: bool = False,
+        pre_initialize: bool = False,
+        check_reset_method: bool = True,
+    ) -> None: ...
+    def get(self) -> T:
+        """Take an object out; `release` gives it back. Raises `PoolEmptyError`, `PoolClosedError`."""
+
+    def release(self, obj: T, /) -> None:
+        """Give an object back. Raises `TypeMismatchError`, `AlreadyReleasedError`."""
+
+    def allocate(self) -> PoolHandle[T]:
+        """Take an object out for a `with` block, which gives it back."""
+
+    def size(self) -> int:
+        """How many objects are in use."""
+
+    def capacity(self) -> int:
+        """How many objects there can be."""
+
+    def available(self) -> int:
+        """How many objects there are that nobody uses."""
+
+    def close(self) -> None:
+        """Hand out nothing any more, and part with all objects; those in use when they are released."""
+
+    def is_closed(self) -> bool:
+        """Whether the pool is closed."""
+
+    def stats(self) -> PoolStatistics:
+        """The statistics, which stay up to date."""
+
+    @staticmethod
+    def builder() -> PoolBuilder[Any]:
+        """A new `PoolBuilder`."""
+
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+class GrowingPool(Generic[T]):
+    """A pool that grows when all its objects are in use, by half its first capacity unless `growth_config` says how."""
+
+    def __init__(
+        self,
+        obj_type: type[T],
+        capacity: int,
+        *,
+        max_capacity: int | None = None,
+        growth_config: GrowthConfig | None = None,
+        factory: Callable[[], T] | None = None,
+        reset_method: str | None = None,
+        enable_statistics: bool = False,
+        pre_initialize: bool = False,
+        check_reset_method: bool = True,
+    ) -> None: ...
+    def get(self) -> T: ...
+    def release(self, obj: T, /) -> None: ...
+    def allocate(self) -> PoolHandle[T]: ...
+    def size(self) -> int: ...
+    def capacity(self) -> int: ...
+    def max_capacity(self) -> int | None:
+        """How far the pool may grow; None means without end."""
+
+    def available(self) -> int: ...
+    def close(self) -> None: ...
+    def is_closed(self) -> bool: ...
+    def stats(self) -> PoolStatistics: ...
+    @staticmethod
+    def builder() -> PoolBuilder[Any]: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+class ThreadSafePool(Generic[T]):
+    """A pool that threads share, and can wait for. Grows if it is given `max_capacity` or `growth_config`."""
+
+    def __init__(
+        self,
+        obj_type: type[T],
+        capacity: int,
+        *,
+        max_capacity: int | None = None,
+        growth_config: GrowthConfig | None = None,
+        factory: Callable[[], T] | None = None,
+        reset_method: str | None = None,
+        enable_statistics: bool = False,
+        pre_initialize: bool = False,
+        check_reset_method: bool = True,
+    ) -> None: ...
+    def get(self, *, timeout: float | None = 0) -> T:
+        """Take an object out; wait for one up to `timeout` seconds, for ever if it is None.
+
+        First come, first served. Raises `PoolTimeoutError`, which is a `PoolEmptyError` and a `TimeoutError`.
+        """
+
+    def release(self, obj: T, /) -> None: ...
+    def allocate(self, *, timeout: float | None = 0) -> PoolHandle[T]:
+        """The same for a `with` block."""
+
+    def size(self) -> int: ...
+    def capacity(self) -> int: ...
+    def max_capacity(self) -> int | None: ...
+    def available(self) -> int: ...
+    def close(self) -> None:
+        """Hand out nothing any more, and part with all objects. Who waits gets a `PoolClosedError`."""
+
+    def is_closed(self) -> bool: ...
+    def stats(self) -> PoolStatistics: ...
+    @staticmethod
+    def builder() -> PoolBuilder[Any]: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+class ThreadLocalPool(Generic[T]):
+    """A pool whose threads have objects of their own: up to `capacity` each. Any thread may release an object of any."""
+
+    def __init__(
+        self,
+        obj_type: type[T],
+        capacity: int,
+        *,
+        factory: Callable[[], T] | None = None,
+        reset_method: str | None = None,
+        enable_statistics: bool = False,
+        pre_initialize: bool = False,
+        check_reset_method: bool = True,
+    ) -> None: ...
+    def get(self) -> T: ...
+    def release(self, obj: T, /) -> None: ...
+    def allocate(self) -> PoolHandle[T]: ...
+    def size(self) -> int:
+        """How many objects of the calling thread are in use."""
+
+    def capacity(self) -> int:
+        """How many objects each thread can have."""
+
+    def available(self) -> int:
+        """How many objects of the calling thread nobody uses."""
+
+    def close(self) -> None: ...
+    def is_closed(self) -> bool: ...
+    def stats(self) -> StatsCollector:
+        """The statistics of all threads together, those that have ended included, as they are now."""
+
+    @staticmethod
+    def builder() -> PoolBuilder[Any]: ...
+    def _forget(self) -> None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+class AsyncPool(Generic[T]):
+    """A pool for asyncio: tasks wait for objects, first come, first served. `factory` and reset may be async.
+
+    Tasks may be cancelled at any time, and threads and event loops may share the pool.
+    """
+
+    def __init__(
+        self,
+        obj_type: type[T],
+        capacity: int,
+        *,
+        max_capacity: int | None = None,
+        growth_config: GrowthConfig | None = None,
+        factory: Callable[[], T] | Callable[[], Awaitable[T]] | None = None,
+        reset_method: str | None = None,
+        enable_statistics: bool = False,
+        pre_initialize: bool = False,
+        check_reset_method: bool = True,
+    ) -> None: ...
+    def get(self) -> T:
+        """Take an object out without waiting; raises `PoolEmptyError`."""
+
+    def get_async(self, *, timeout: float | None = None) -> Coroutine[Any, Any, T]:
+        """Wait for an object, and take it out. Raises `PoolTimeoutError` after `timeout` seconds."""
+
+    def release(self, obj: T, /) -> None: ...
+    def release_async(self, obj: T, /) -> Coroutine[Any, Any, None]:
+        """The same as `release`: gives the object back at once."""
+
+    def allocate(self) -> AsyncPoolHandle[T]:
+        """Take an object out for an `async with` block, which waits for it, and gives it back."""
+
+    def size(self) -> int: ...
+    def capacity(self) -> int: ...
+    def max_capacity(self) -> int | None: ...
+    def available(self) -> int: ...
+    def close(self) -> None:
+        """Hand out nothing any more, and part with all objects. Who waits gets a `PoolClosedError`."""
+
+    def is_closed(self) -> bool: ...
+    def stats(self) -> PoolStatistics: ...
+    @staticmethod
+    def builder() -> PoolBuilder[Any]: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+def reserve(pool: Any, /) -> tuple[int, bool] | None: ...
+def ready(pool: Any, index: int, /) -> None: ...
+def fill(pool: Any, index: int, obj: Any, /) -> None: ...
+def object(pool: Any, index: int, /) -> Any: ...
+def has_object(pool: Any, index: int, /) -> bool: ...
+def has_out(pool: Any, obj: Any, /) -> bool: ...
+def is_fit(pool: Any, index: int, /) -> bool: ...
+def empty(pool: Any, index: int, /) -> None: ...
+def count_reset(pool: Any, /) -> None: ...
+def hand_out(pool: Any, index: int, /) -> Any: ...
+def lend(pool: Any, index: int, handle: Any, /) -> Any: ...
+def vacate(pool: Any, index: int, /) -> None: ...
+def discard(pool: Any, index: int, /) -> None: ...
+def reclaim(pool: Any, /) -> int: ...
+def drop_idle(pool: Any, /) -> bool: ...
+def wait(pool: Any, more: bool, /) -> None: ...
+def waiters(pool: Any, /) -> Any: ...
+def settings(pool: Any, /) -> tuple[Any, Any, Any, bool, Any]: ...
+def counters(pool: Any, /) -> tuple[int, ...]: ...
+def reset_counters(pool: Any, /) -> None: ...
+def bytes(pool: Any, /) -> int: ...
