@@ -82,8 +82,8 @@ pub unsafe extern "C" fn fill(_: *mut PyObject, arguments: Arguments, count: ffi
     })
 }
 
-/// `object(pool, index)`: the object in a slot that is held, or `None`.
-pub unsafe extern "C" fn object(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+/// `object_in(pool, index)`: the object in a slot that is held, or `None`.
+pub unsafe extern "C" fn object_in(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
         let (pool, [index]) = unsafe { take(arguments, count)? };
@@ -293,8 +293,8 @@ pub unsafe extern "C" fn reset_counters(
     })
 }
 
-/// `bytes(pool)`: what the pool's bookkeeping takes.
-pub unsafe extern "C" fn bytes(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+/// `bookkeeping(pool)`: the bytes that it takes.
+pub unsafe extern "C" fn bookkeeping(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
         let (pool, []) = unsafe { take(arguments, count)? };
@@ -309,7 +309,7 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
         (c"reserve", reserve, c"reserve(pool, /)\n--\n\n"),
         (c"ready", ready, c"ready(pool, index, /)\n--\n\n"),
         (c"fill", fill, c"fill(pool, index, obj, /)\n--\n\n"),
-        (c"object", object, c"object(pool, index, /)\n--\n\n"),
+        (c"object_in", object_in, c"object_in(pool, index, /)\n--\n\n"),
         (c"has_object", has_object, c"has_object(pool, index, /)\n--\n\n"),
         (c"is_fit", is_fit, c"is_fit(pool, index, /)\n--\n\n"),
         (c"empty", empty, c"empty(pool, index, /)\n--\n\n"),
@@ -326,7 +326,7 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
         (c"settings", settings, c"settings(pool, /)\n--\n\n"),
         (c"counters", counters, c"counters(pool, /)\n--\n\n"),
         (c"reset_counters", reset_counters, c"reset_counters(pool, /)\n--\n\n"),
-        (c"bytes", bytes, c"bytes(pool, /)\n--\n\n"),
+        (c"bookkeeping", bookkeeping, c"bookkeeping(pool, /)\n--\n\n"),
     ];
     let mut methods: Vec<_> = functions
         .into_iter()

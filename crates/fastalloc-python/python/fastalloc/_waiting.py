@@ -237,7 +237,7 @@ async def _make_ready(pool: Any, index: int) -> None:
             product = await product
         _native.fill(pool, index, product)
     if reset is not None:
-        method = getattr(_native.object(pool, index), reset, None)
+        method = getattr(_native.object_in(pool, index), reset, None)
         if callable(method):
             result = method()
             if inspect.isawaitable(result):

@@ -57,7 +57,7 @@ def pooled(
             raise ValueError("cannot be both thread_safe and thread_local")
         own_hook = cls.__dict__.get("__init_subclass__")
 
-        def init_subclass(subclass: type[Any], **arguments: Any) -> None:
+        def init_subclass(subclass: type[Any], /, **arguments: Any) -> None:
             if own_hook is None:
                 super(cls, subclass).__init_subclass__(**arguments)
             else:

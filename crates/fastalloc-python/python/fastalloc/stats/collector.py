@@ -28,7 +28,7 @@ class StatsCollector:
     total_release_time_ns: int = field(default=0, init=False)
 
     # Re-entrant: a destructor may record something while its thread does.
-    _lock: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)  # type: ignore[valid-type]
+    _lock: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     def record_allocation(self, duration_ns: int | None = None) -> None:
         """Count an allocation."""
