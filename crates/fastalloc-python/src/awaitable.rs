@@ -205,9 +205,8 @@ pub unsafe extern "C" fn throw(
         };
         let throw = py::attribute(&rest, c"throw")?;
         // SAFETY: Python has passed that many arguments.
-        let result = unsafe {
-            Ref::owned(ffi::PyObject_Vectorcall(throw.as_ptr(), arguments, count as usize, ptr::null_mut()))
-        };
+        let result =
+            unsafe { Ref::owned(ffi::PyObject_Vectorcall(throw.as_ptr(), arguments, count as usize, ptr::null_mut())) };
         match result {
             Ok(value) => Ok(value.into_ptr()),
             Err(Raised) => {
@@ -244,7 +243,10 @@ unsafe fn raise_given(arguments: *const *mut PyObject, count: ffi::Py_ssize_t) -
                 ffi::PyErr_SetObject(first, second);
             }
         } else {
-            return py::raise_builtin(ffi::PyExc_TypeError, c"exceptions must be classes or instances of BaseException");
+            return py::raise_builtin(
+                ffi::PyExc_TypeError,
+                c"exceptions must be classes or instances of BaseException",
+            );
         }
         Raised
     }

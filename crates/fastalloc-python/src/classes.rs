@@ -453,13 +453,13 @@ pub fn fast_with_keywords(name: &'static CStr, function: FastWithKeywords, doc: 
 /// What all pools have besides.
 pub fn common_methods() -> Vec<ffi::PyMethodDef> {
     vec![
+        plain(c"builder", builder, ffi::METH_NOARGS | ffi::METH_STATIC, c"builder()\n--\n\nReturn a new PoolBuilder."),
         plain(
-            c"builder",
-            builder,
-            ffi::METH_NOARGS | ffi::METH_STATIC,
-            c"builder()\n--\n\nReturn a new PoolBuilder.",
+            c"__class_getitem__",
+            class_getitem,
+            ffi::METH_O | ffi::METH_CLASS,
+            c"Pools are generic in their objects.",
         ),
-        plain(c"__class_getitem__", class_getitem, ffi::METH_O | ffi::METH_CLASS, c"Pools are generic in their objects."),
         no_arguments(c"__reduce__", reduce, c"Pools can be neither copied nor pickled."),
     ]
 }
@@ -473,17 +473,29 @@ fn methods(kind: Kind) -> Vec<ffi::PyMethodDef> {
         plain(c"release", release, ffi::METH_O, c"release($self, obj, /)\n--\n\nGive an object back."),
         no_arguments(c"size", size, c"size($self, /)\n--\n\nReturn how many objects are in use."),
         no_arguments(c"capacity", capacity, c"capacity($self, /)\n--\n\nReturn how many objects there can be."),
-        no_arguments(c"available", available, c"available($self, /)\n--\n\nReturn how many objects there are that nobody uses."),
+        no_arguments(
+            c"available",
+            available,
+            c"available($self, /)\n--\n\nReturn how many objects there are that nobody uses.",
+        ),
         no_arguments(c"close", close, c"close($self, /)\n--\n\nHand out nothing any more, and part with all objects."),
         no_arguments(c"is_closed", is_closed, c"is_closed($self, /)\n--\n\nReturn whether the pool is closed."),
-        no_arguments(c"stats", stats, c"stats($self, /)\n--\n\nReturn the statistics of the pool, which stay up to date."),
+        no_arguments(
+            c"stats",
+            stats,
+            c"stats($self, /)\n--\n\nReturn the statistics of the pool, which stay up to date.",
+        ),
     ];
     match kind {
         Kind::ThreadSafe => methods.extend([
             fast_with_keywords(c"get", get_waiting, GET_WAITING),
             fast_with_keywords(c"allocate", allocate_waiting, ALLOCATE_WAITING),
         ]),
-        _ => methods.push(no_arguments(c"get", get, c"get($self, /)\n--\n\nTake an object out; release() gives it back.")),
+        _ => methods.push(no_arguments(
+            c"get",
+            get,
+            c"get($self, /)\n--\n\nTake an object out; release() gives it back.",
+        )),
     }
     match kind {
         Kind::ThreadSafe => {}
@@ -569,9 +581,15 @@ pub fn class(
 fn pool_class(kind: Kind) -> PyResult<Ref> {
     let (name, new, doc): (_, ffi::newfunc, _) = match kind {
         Kind::Fixed => (c"fastalloc.FixedPool", new::<0> as _, c"A pool that never grows."),
-        Kind::Growing => (c"fastalloc.GrowingPool", new::<1> as _, c"A pool that grows when all its objects are in use."),
-        Kind::ThreadSafe => (c"fastalloc.ThreadSafePool", new::<2> as _, c"A pool that threads share, and can wait for."),
-        Kind::Async => (c"fastalloc.AsyncPool", new::<3> as _, c"A pool for asyncio: tasks wait for objects, in order."),
+        Kind::Growing => {
+            (c"fastalloc.GrowingPool", new::<1> as _, c"A pool that grows when all its objects are in use.")
+        }
+        Kind::ThreadSafe => {
+            (c"fastalloc.ThreadSafePool", new::<2> as _, c"A pool that threads share, and can wait for.")
+        }
+        Kind::Async => {
+            (c"fastalloc.AsyncPool", new::<3> as _, c"A pool for asyncio: tasks wait for objects, in order.")
+        }
     };
     let slots = vec![
         slot(ffi::Py_tp_new, function!(new, ffi::newfunc)),
@@ -609,7 +627,12 @@ fn handle_methods() -> Vec<ffi::PyMethodDef> {
     vec![
         no_arguments(c"get", handle::get, c"get($self, /)\n--\n\nReturn the object."),
         no_arguments(c"release", handle::release, c"release($self, /)\n--\n\nGive the object back."),
-        plain(c"__class_getitem__", class_getitem, ffi::METH_O | ffi::METH_CLASS, c"Handles are generic in their object."),
+        plain(
+            c"__class_getitem__",
+            class_getitem,
+            ffi::METH_O | ffi::METH_CLASS,
+            c"Handles are generic in their object.",
+        ),
         no_arguments(c"__reduce__", reduce, c"Handles can be neither copied nor pickled."),
     ]
 }
@@ -623,10 +646,8 @@ const HANDLE_MEMBERS: &[(&CStr, usize)] = &[
 fn add_entering(class: &Ref, entering: [ffi::PyMethodDef; 2]) -> PyResult<()> {
     for definition in Vec::leak(Vec::from(entering)) {
         // SAFETY: a class of ours, and a definition that is never freed.
-        let function =
-            unsafe { Ref::owned(ffi::PyDescr_NewMethod(class.as_ptr().cast(), ptr::from_mut(definition)))? };
-        let attribute =
-            if cfg!(Py_3_14) { function } else { handle::self_returning(function)? };
+        let function = unsafe { Ref::owned(ffi::PyDescr_NewMethod(class.as_ptr().cast(), ptr::from_mut(definition)))? };
+        let attribute = if cfg!(Py_3_14) { function } else { handle::self_returning(function)? };
         // SAFETY: all are alive; the name is a C string.
         if unsafe { ffi::PyObject_SetAttrString(class.as_ptr(), definition.ml_name, attribute.as_ptr()) } != 0 {
             return Err(Raised);
@@ -727,7 +748,12 @@ pub fn init() -> PyResult<()> {
         awaitable::done_send,
         awaitable::done_next,
         vec![
-            plain(c"send", awaitable::done_send_method, ffi::METH_O, c"send($self, value, /)\n--\n\nAs of a coroutine."),
+            plain(
+                c"send",
+                awaitable::done_send_method,
+                ffi::METH_O,
+                c"send($self, value, /)\n--\n\nAs of a coroutine.",
+            ),
             fast(c"throw", awaitable::done_throw, c"As of a coroutine."),
             no_arguments(c"close", awaitable::done_close, c"close($self, /)\n--\n\nAs of a coroutine."),
         ],
@@ -738,10 +764,7 @@ pub fn init() -> PyResult<()> {
     for kind in KINDS {
         class_of(kind).set(pool_class(kind)?);
     }
-    statics::THREAD_LOCAL.set(local::class(
-        size_of::<ThreadLocal>(),
-        offset_of!(ThreadLocal, weak_references),
-    )?);
+    statics::THREAD_LOCAL.set(local::class(size_of::<ThreadLocal>(), offset_of!(ThreadLocal, weak_references))?);
     Ok(())
 }
 
@@ -754,11 +777,8 @@ fn mutable_class(name: &'static CStr, slots: Vec<ffi::PyType_Slot>) -> PyResult<
 }
 
 /// The flags that `fastalloc._cold` passes to `configure_pool`.
-pub const FLAGS: [(&CStr, u32); 3] = [
-    (c"STATISTICS", pool::STATISTICS),
-    (c"ASYNC_ONLY", pool::ASYNC_ONLY),
-    (c"LENIENT_RESET", pool::LENIENT_RESET),
-];
+pub const FLAGS: [(&CStr, u32); 3] =
+    [(c"STATISTICS", pool::STATISTICS), (c"ASYNC_ONLY", pool::ASYNC_ONLY), (c"LENIENT_RESET", pool::LENIENT_RESET)];
 
 /// Under what names the module has what.
 pub fn members() -> [(&'static CStr, &'static Global); 7] {

@@ -81,9 +81,7 @@ pub fn is_handle(object: *mut PyObject) -> bool {
 pub unsafe fn allocate(pool: &Pool, class: *mut PyTypeObject) -> *mut PyObject {
     if pool.flags.get() == 0 {
         // SAFETY: handles in slots are alive.
-        let lent = pool.inner(|inner| {
-            inner.slots.lend_fast(|handle| unsafe { ffi::Py_REFCNT(handle.cast()) } == 1)
-        });
+        let lent = pool.inner(|inner| inner.slots.lend_fast(|handle| unsafe { ffi::Py_REFCNT(handle.cast()) } == 1));
         if let Some((index, handle)) = lent {
             if !handle.is_null() {
                 let handle: *mut PyObject = handle.cast();
@@ -224,9 +222,7 @@ unsafe fn give_back(handle: *mut PyObject) -> bool {
     let active = unsafe { Handle::from_ptr(handle) };
     // SAFETY: used before the reference is given back.
     if let Some(pool) = unsafe { active.pool() } {
-        if pool.flags.get() == 0
-            && pool.inner(|inner| inner.slots.reclaim_fast(active.index.get(), handle.cast()))
-        {
+        if pool.flags.get() == 0 && pool.inner(|inner| inner.slots.reclaim_fast(active.index.get(), handle.cast())) {
             // SAFETY: the slot keeps the handle, and has a reference to it now. What the handle had of the pool goes at last.
             unsafe {
                 ffi::Py_INCREF(handle);
@@ -322,9 +318,7 @@ pub unsafe extern "C" fn get(handle: *mut PyObject, _: *mut PyObject) -> *mut Py
 
 pub unsafe extern "C" fn release(handle: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: a method of handles; the caller refers to this one.
-    unsafe {
-        if give_back(handle) { ffi::Py_NewRef(ffi::Py_None()) } else { ptr::null_mut() }
-    }
+    unsafe { if give_back(handle) { ffi::Py_NewRef(ffi::Py_None()) } else { ptr::null_mut() } }
 }
 
 pub unsafe extern "C" fn exit_method(

@@ -96,4 +96,3 @@ pub unsafe extern "C" fn PyInit__native() -> *mut PyObject {
     // SAFETY: a definition as Python demands it.
     unsafe { ffi::PyModuleDef_Init(ptr::from_mut(definition)) }
 }
-

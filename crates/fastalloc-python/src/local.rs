@@ -251,13 +251,25 @@ pub fn class(size_of_pool: usize, weak_references: usize) -> PyResult<Ref> {
     let mut methods = vec![
         no_arguments(c"get", get, c"get($self, /)\n--\n\nTake an object of this thread out; release() gives it back."),
         plain(c"release", release, ffi::METH_O, c"release($self, obj, /)\n--\n\nGive an object back to its thread."),
-        no_arguments(c"allocate", allocate, c"allocate($self, /)\n--\n\nTake an object out for a with block, which gives it back."),
+        no_arguments(
+            c"allocate",
+            allocate,
+            c"allocate($self, /)\n--\n\nTake an object out for a with block, which gives it back.",
+        ),
         no_arguments(c"size", size, c"size($self, /)\n--\n\nReturn how many objects of this thread are in use."),
         no_arguments(c"capacity", capacity, c"capacity($self, /)\n--\n\nReturn how many objects a thread can have."),
-        no_arguments(c"available", available, c"available($self, /)\n--\n\nReturn how many objects this thread has that nobody uses."),
+        no_arguments(
+            c"available",
+            available,
+            c"available($self, /)\n--\n\nReturn how many objects this thread has that nobody uses.",
+        ),
         no_arguments(c"close", close, c"close($self, /)\n--\n\nHand out nothing any more, and part with all objects."),
         no_arguments(c"is_closed", is_closed, c"is_closed($self, /)\n--\n\nReturn whether the pool is closed."),
-        no_arguments(c"stats", stats, c"stats($self, /)\n--\n\nReturn the statistics of all threads together, as they are now."),
+        no_arguments(
+            c"stats",
+            stats,
+            c"stats($self, /)\n--\n\nReturn the statistics of all threads together, as they are now.",
+        ),
         no_arguments(c"_forget", forget, c"Part with the lane of a thread that has ended."),
     ];
     methods.extend(classes::common_methods());

@@ -303,8 +303,7 @@ impl Pool {
     }
 
     fn class(&self) -> PyResult<Ref> {
-        self.setting(|settings| &settings.class)
-            .ok_or_else(|| py::raise(&statics::POOL_CLOSED, c"pool is closed"))
+        self.setting(|settings| &settings.class).ok_or_else(|| py::raise(&statics::POOL_CLOSED, c"pool is closed"))
     }
 
     /// Puts a new object into a slot that is held.
@@ -320,8 +319,8 @@ impl Pool {
                 Ok(())
             }
             Ok(false) => Err(py::raise(&statics::POOL_CLOSED, c"pool is closed")),
-            // SAFETY: sets an exception.
             Err(_) => {
+                // SAFETY: sets an exception.
                 unsafe { ffi::PyErr_NoMemory() };
                 Err(Raised)
             }
@@ -427,9 +426,8 @@ impl Pool {
     /// Takes back objects that nobody but the pool refers to any more, and says how many they were.
     pub fn reclaim_abandoned(&self) -> usize {
         // SAFETY: objects in slots are alive. One reference is the pool's.
-        let abandoned = self.inner(|inner| {
-            inner.slots.take_back_abandoned(|object| unsafe { ffi::Py_REFCNT(object.cast()) } == 1)
-        });
+        let abandoned =
+            self.inner(|inner| inner.slots.take_back_abandoned(|object| unsafe { ffi::Py_REFCNT(object.cast()) } == 1));
         self.inner(|inner| inner.counters.reclaimed += abandoned.len() as u64);
         let count = abandoned.len();
         for index in abandoned {
@@ -445,7 +443,11 @@ impl Pool {
 
     fn tell_manager_released(&self, index: usize) -> PyResult<()> {
         let keep = self.ask_manager(&statics::RELEASED, index)?;
-        if keep { self.vacate(index) } else { self.discard(index) };
+        if keep {
+            self.vacate(index)
+        } else {
+            self.discard(index)
+        };
         Ok(())
     }
 
@@ -603,9 +605,8 @@ impl Pool {
     /// Parts with everything, for good.
     pub fn clear(&self) {
         self.set(CLOSED, true);
-        let (slots, settings) = self.inner(|inner| {
-            (core::mem::take(&mut inner.slots), core::mem::take(&mut inner.settings))
-        });
+        let (slots, settings) =
+            self.inner(|inner| (core::mem::take(&mut inner.slots), core::mem::take(&mut inner.settings)));
         for object in slots.owned() {
             // SAFETY: a reference that was the pool's; the slots are nobody's now.
             unsafe { ffi::Py_DECREF(object.cast()) };

@@ -310,7 +310,9 @@ impl Slots {
         let index = match self.table.find(object.addr(), |index| self.address(index)) {
             Some(index) => index as usize,
             // A held one is on its way to somebody else.
-            None => *self.twins.get(&object.addr())?.in_use.iter().rfind(|&&index| self.is_out(index as usize))? as usize,
+            None => {
+                *self.twins.get(&object.addr())?.in_use.iter().rfind(|&&index| self.is_out(index as usize))? as usize
+            }
         };
         if !self.is_out(index) {
             return None;

@@ -88,8 +88,11 @@ class Lanes:
     def _prune(self) -> None:
         """Part with closed lanes that have nothing out any more."""
         for key, lane in list(self._lanes.items()):
-            if lane.is_closed() and not lane.size() and self._lanes.pop(key, None) is not None:
-                self._ended.merge(lane.stats())
+            if lane.is_closed():
+                if lane.size():
+                    _native.reclaim(lane)
+                if not lane.size() and self._lanes.pop(key, None) is not None:
+                    self._ended.merge(lane.stats())
 
     def release(self, obj: Any) -> None:
         """Give an object back to the lane that it is from, whatever thread that is."""

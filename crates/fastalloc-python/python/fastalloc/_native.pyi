@@ -1,43 +1,45 @@
 """The pools, written in Rust."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import GenericAlias
 from typing import Any, Final, Generic, NoReturn, TypeVar, final
+
+from typing_extensions import disjoint_base
 
 from .config.builder import PoolBuilder
 from .config.growth_strategy import GrowthConfig
 from .stats.collector import PoolStatistics, StatsCollector
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 STATISTICS: Final[int]
 ASYNC_ONLY: Final[int]
 LENIENT_RESET: Final[int]
 
 @final
-class PoolHandle(AbstractContextManager[T], Generic[T]):
+class PoolHandle(Generic[_T]):
     """Owns an object that is out of its pool, for a `with` block."""
 
-    def get(self) -> T: ...
+    def get(self) -> _T: ...
     def release(self) -> None: ...
-    def __enter__(self) -> T: ...
+    def __enter__(self) -> _T: ...
     def __exit__(self, exc_type: object, exc_val: object, exc_tb: object, /) -> None: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
 @final
-class AsyncPoolHandle(AbstractAsyncContextManager[T], Generic[T]):
+class AsyncPoolHandle(Generic[_T]):
     """Owns an object that is out of its pool, or waits for one, for an `async with` block."""
 
-    def get(self) -> T: ...
+    def get(self) -> _T: ...
     def release(self) -> None: ...
-    def __aenter__(self) -> Coroutine[Any, Any, T]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, _T]: ...
     def __aexit__(self, exc_type: object, exc_val: object, exc_tb: object, /) -> Coroutine[Any, Any, None]: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
-class FixedPool(Generic[T]):
+@disjoint_base
+class FixedPool(Generic[_T]):
     """A pool that never grows.
 
     Objects are made by `factory`, or by `obj_type()`, when they are first needed, or all at once if `pre_initialize`. `get`
@@ -49,22 +51,22 @@ class FixedPool(Generic[T]):
 
     def __init__(
         self,
-        obj_type: type[T],
+        obj_type: type[_T],
         capacity: int,
         *,
-        factory: Callable[[], T] | None = None,
+        factory: Callable[[], _T] | None = None,
         reset_method: str | None = None,
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
     ) -> None: ...
-    def get(self) -> T:
+    def get(self) -> _T:
         """Take an object out; `release` gives it back. Raises `PoolEmptyError`, `PoolClosedError`."""
 
-    def release(self, obj: T, /) -> None:
+    def release(self, obj: _T, /) -> None:
         """Give an object back. Raises `TypeMismatchError`, `AlreadyReleasedError`."""
 
-    def allocate(self) -> PoolHandle[T]:
+    def allocate(self) -> PoolHandle[_T]:
         """Take an object out for a `with` block, which gives it back."""
 
     def size(self) -> int:
@@ -92,25 +94,26 @@ class FixedPool(Generic[T]):
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
-class GrowingPool(Generic[T]):
+@disjoint_base
+class GrowingPool(Generic[_T]):
     """A pool that grows when all its objects are in use, by half its first capacity unless `growth_config` says how."""
 
     def __init__(
         self,
-        obj_type: type[T],
+        obj_type: type[_T],
         capacity: int,
         *,
         max_capacity: int | None = None,
         growth_config: GrowthConfig | None = None,
-        factory: Callable[[], T] | None = None,
+        factory: Callable[[], _T] | None = None,
         reset_method: str | None = None,
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
     ) -> None: ...
-    def get(self) -> T: ...
-    def release(self, obj: T, /) -> None: ...
-    def allocate(self) -> PoolHandle[T]: ...
+    def get(self) -> _T: ...
+    def release(self, obj: _T, /) -> None: ...
+    def allocate(self) -> PoolHandle[_T]: ...
     def size(self) -> int: ...
     def capacity(self) -> int: ...
     def max_capacity(self) -> int | None:
@@ -125,30 +128,31 @@ class GrowingPool(Generic[T]):
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
-class ThreadSafePool(Generic[T]):
+@disjoint_base
+class ThreadSafePool(Generic[_T]):
     """A pool that threads share, and can wait for. Grows if it is given `max_capacity` or `growth_config`."""
 
     def __init__(
         self,
-        obj_type: type[T],
+        obj_type: type[_T],
         capacity: int,
         *,
         max_capacity: int | None = None,
         growth_config: GrowthConfig | None = None,
-        factory: Callable[[], T] | None = None,
+        factory: Callable[[], _T] | None = None,
         reset_method: str | None = None,
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
     ) -> None: ...
-    def get(self, *, timeout: float | None = 0) -> T:
+    def get(self, *, timeout: float | None = 0) -> _T:
         """Take an object out; wait for one up to `timeout` seconds, for ever if it is None.
 
         First come, first served. Raises `PoolTimeoutError`, which is a `PoolEmptyError` and a `TimeoutError`.
         """
 
-    def release(self, obj: T, /) -> None: ...
-    def allocate(self, *, timeout: float | None = 0) -> PoolHandle[T]:
+    def release(self, obj: _T, /) -> None: ...
+    def allocate(self, *, timeout: float | None = 0) -> PoolHandle[_T]:
         """The same for a `with` block."""
 
     def size(self) -> int: ...
@@ -165,23 +169,24 @@ class ThreadSafePool(Generic[T]):
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
-class ThreadLocalPool(Generic[T]):
+@disjoint_base
+class ThreadLocalPool(Generic[_T]):
     """A pool whose threads have objects of their own: up to `capacity` each. Any thread may release an object of any."""
 
     def __init__(
         self,
-        obj_type: type[T],
+        obj_type: type[_T],
         capacity: int,
         *,
-        factory: Callable[[], T] | None = None,
+        factory: Callable[[], _T] | None = None,
         reset_method: str | None = None,
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
     ) -> None: ...
-    def get(self) -> T: ...
-    def release(self, obj: T, /) -> None: ...
-    def allocate(self) -> PoolHandle[T]: ...
+    def get(self) -> _T: ...
+    def release(self, obj: _T, /) -> None: ...
+    def allocate(self) -> PoolHandle[_T]: ...
     def size(self) -> int:
         """How many objects of the calling thread are in use."""
 
@@ -202,7 +207,8 @@ class ThreadLocalPool(Generic[T]):
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
-class AsyncPool(Generic[T]):
+@disjoint_base
+class AsyncPool(Generic[_T]):
     """A pool for asyncio: tasks wait for objects, first come, first served. `factory` and reset may be async.
 
     Tasks may be cancelled at any time, and threads and event loops may share the pool.
@@ -210,28 +216,28 @@ class AsyncPool(Generic[T]):
 
     def __init__(
         self,
-        obj_type: type[T],
+        obj_type: type[_T],
         capacity: int,
         *,
         max_capacity: int | None = None,
         growth_config: GrowthConfig | None = None,
-        factory: Callable[[], T] | Callable[[], Awaitable[T]] | None = None,
+        factory: Callable[[], _T] | Callable[[], Awaitable[_T]] | None = None,
         reset_method: str | None = None,
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
     ) -> None: ...
-    def get(self) -> T:
+    def get(self) -> _T:
         """Take an object out without waiting; raises `PoolEmptyError`."""
 
-    def get_async(self, *, timeout: float | None = None) -> Coroutine[Any, Any, T]:
+    def get_async(self, *, timeout: float | None = None) -> Coroutine[Any, Any, _T]:
         """Wait for an object, and take it out. Raises `PoolTimeoutError` after `timeout` seconds."""
 
-    def release(self, obj: T, /) -> None: ...
-    def release_async(self, obj: T, /) -> Coroutine[Any, Any, None]:
+    def release(self, obj: _T, /) -> None: ...
+    def release_async(self, obj: _T, /) -> Coroutine[Any, Any, None]:
         """The same as `release`: gives the object back at once."""
 
-    def allocate(self) -> AsyncPoolHandle[T]:
+    def allocate(self) -> AsyncPoolHandle[_T]:
         """Take an object out for an `async with` block, which waits for it, and gives it back."""
 
     def size(self) -> int: ...

@@ -14,6 +14,7 @@ class Resettable(Protocol):
 
     def reset(self) -> None:
         """Forget what its last user has done."""
+        ...
 
 
 class Allocator(Protocol[T]):
@@ -21,18 +22,23 @@ class Allocator(Protocol[T]):
 
     def push(self, obj: T) -> None:
         """Add an object."""
+        ...
 
     def pop(self) -> T | None:
         """Take an object out, or return None."""
+        ...
 
     def is_empty(self) -> bool:
         """Whether there is none."""
+        ...
 
     def size(self) -> int:
         """How many there are."""
+        ...
 
     def clear(self) -> None:
         """Drop all."""
+        ...
 
 
 class Handle(AbstractContextManager[T_co], Protocol[T_co]):
@@ -40,6 +46,8 @@ class Handle(AbstractContextManager[T_co], Protocol[T_co]):
 
     def get(self) -> T_co:
         """Return the object."""
+        ...
 
     def release(self) -> None:
         """Give it back."""
+        ...

@@ -21,21 +21,27 @@ class PoolProtocol(Protocol[T]):
 
     def get(self) -> T:
         """Take an object out."""
+        ...
 
     def release(self, obj: T, /) -> None:
         """Give an object back."""
+        ...
 
     def size(self) -> int:
         """How many objects are in use."""
+        ...
 
     def capacity(self) -> int:
         """How many objects there can be."""
+        ...
 
     def available(self) -> int:
         """How many objects there are that nobody uses."""
+        ...
 
     def close(self) -> None:
         """Hand out nothing any more."""
+        ...
 
 
 __all__ = ["Capacity", "Factory", "PoolProtocol", "ResetFunction", "Resettable", "StatsDict", "T", "T_co"]

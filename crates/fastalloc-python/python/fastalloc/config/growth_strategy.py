@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 
 class GrowthStrategy(Enum):
     """How a pool grows: by a number of objects, or by a factor."""
 
-    LINEAR = auto()
-    EXPONENTIAL = auto()
+    LINEAR = 1
+    EXPONENTIAL = 2
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """When objects are made."""
 
-from enum import Enum, auto
+from enum import Enum
 
 
 class InitializationStrategy(Enum):
     """When the objects of a pool are made."""
 
-    EAGER = auto()
-    LAZY = auto()
+    EAGER = 1
+    LAZY = 2
