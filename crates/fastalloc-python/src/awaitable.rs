@@ -57,7 +57,9 @@ impl Acquire {
         // SAFETY: null, or owned.
         let timeout = unsafe { Ref::borrowed(self.timeout.get()) }.unwrap_or_else(Ref::none);
         let rest = py::call(&statics::cold(c"acquire")?, [&pool, &timeout])?;
-        self.rest.set(rest.clone().into_ptr());
+        let before = self.rest.replace(rest.clone().into_ptr());
+        // SAFETY: null, or owned, if the import has used this awaitable.
+        unsafe { ffi::Py_XDECREF(before) };
         Ok(rest)
     }
 }

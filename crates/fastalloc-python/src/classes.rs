@@ -158,9 +158,9 @@ pub unsafe fn is_overridden(pool: *mut PyObject) -> bool {
 #[inline(never)]
 unsafe fn is_overridden_in(class: *mut PyTypeObject) -> bool {
     let own = [&statics::FIXED, &statics::GROWING, &statics::THREAD_SAFE, &statics::ASYNC, &statics::THREAD_LOCAL];
+    // SAFETY: the class is alive, and with this reference stays so, whatever its metaclass does.
+    let Some(class) = (unsafe { Ref::borrowed(class.cast()) }) else { return true };
     let is_method = |name: &Global| -> PyResult<bool> {
-        // SAFETY: the class is alive.
-        let class = unsafe { Ref::borrowed(class.cast()) }.ok_or(Raised)?;
         // SAFETY: both are alive.
         let found = unsafe { Ref::owned(ffi::PyObject_GetAttr(class.as_ptr(), name.get()))? };
         for base in own {

@@ -452,10 +452,10 @@ pub unsafe extern "C" fn dealloc(handle: *mut PyObject) {
     // SAFETY: nobody refers to the handle any more.
     unsafe {
         ffi::PyObject_GC_UnTrack(handle.cast());
-        abandon(Handle::from_ptr(handle));
         if !(*handle.cast::<Handle>()).weak_references.is_null() {
-            ffi::PyObject_ClearWeakRefs(handle);
+            py::preserving_exception(|| ffi::PyObject_ClearWeakRefs(handle));
         }
+        abandon(Handle::from_ptr(handle));
         let class = ffi::Py_TYPE(handle);
         ffi::PyObject_GC_Del(handle.cast());
         ffi::Py_DECREF(class.cast());

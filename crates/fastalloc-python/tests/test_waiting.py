@@ -541,3 +541,22 @@ async def test_tasks_cancelled_at_random(seed: int) -> None:
     assert not _native.waiters(pool)
     async with pool.allocate(), pool.allocate(), pool.allocate():
         pass
+
+
+async def test_an_offer_that_comes_too_late_changes_nothing() -> None:
+    from fastalloc._waiting import _TaskWaiter, _ThreadWaiter
+
+    pool = ThreadSafePool(Thing, 1)
+    reserved = _native.reserve(pool)
+    assert reserved is not None
+    for waiter in (_ThreadWaiter(), _TaskWaiter()):
+        assert waiter.leave(pool)
+        assert not waiter.offer(reserved[0])
+        waiter.give_up(pool)
+        waiter.give_up(pool)
+        assert pool.size() == 1, "the slot is not this waiter's"
+    for waiter in (_ThreadWaiter(), _TaskWaiter()):
+        assert waiter.offer(reserved[0])
+        assert not waiter.leave(pool)
+    _native.vacate(pool, reserved[0])
+    assert_whole(pool, 0)

@@ -4,12 +4,12 @@ Who releases an object hands its slot to the first in line; nobody else can get 
 index, and held until the waiter has taken it, or given it up: so it is never lost, whatever becomes of the waiter.
 
 Any thread may release at any time, also a destructor that interrupts these functions. There are no locks around anything:
-each step on the line is one operation of a `deque`, and each waiter has a token that either the one who hands over or the
-one who leaves can take, not both.
+each step on the line is one operation of a `deque`, and of what may become of a waiter, the first outcome counts.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import inspect
 import math
@@ -29,32 +29,50 @@ _CLOSED = -1
 class _Waiter:
     """Somebody in line."""
 
-    __slots__ = ("_token", "index")
+    __slots__ = ("_outcome",)
 
     def __init__(self) -> None:
-        self._token = [None]
-        self.index = _CLOSED
+        self._outcome: dict[None, list[int]] = {}
 
-    def _take_token(self) -> bool:
-        try:
-            self._token.pop()
-        except IndexError:
-            return False
-        return True
+    def _settle(self, outcome: list[int]) -> bool:
+        """Whether this is what becomes of the waiter: the first one is, and `setdefault` decides which is first."""
+        return self._outcome.setdefault(None, outcome) is outcome
+
+    def is_settled(self) -> bool:
+        """Whether there has been an offer, or the waiter has left."""
+        return bool(self._outcome)
 
     def offer(self, index: int) -> bool:
         """Hand a slot over, or `_CLOSED`; false if nobody wants it any more."""
         raise NotImplementedError
 
+    def slot(self) -> int:
+        """The slot that was handed over."""
+        index = self._outcome[None][0]
+        if index == _CLOSED:
+            raise PoolClosedError("pool is closed")
+        return index
+
     def leave(self, pool: Any) -> bool:
         """Want nothing any more; false if there has been an offer."""
-        if not self._take_token():
+        if not self._settle(_LEFT):
             return False
         try:
             _native.waiters(pool).remove(self)
         except (ValueError, PoolClosedError):
             pass
         return True
+
+    def give_up(self, pool: Any) -> None:
+        """Leave; what was handed over goes to the next."""
+        if not self.leave(pool):
+            [index] = self._outcome[None]
+            self._outcome[None] = _LEFT
+            _native.vacate(pool, index)
+
+
+# Compared by identity.
+_LEFT = [_CLOSED]
 
 
 class _ThreadWaiter(_Waiter):
@@ -66,9 +84,7 @@ class _ThreadWaiter(_Waiter):
         self.woken.acquire()
 
     def offer(self, index: int) -> bool:
-        # The index first: who cannot take the token knows that it is there.
-        self.index = index
-        if not self._take_token():
+        if not self._settle([index]):
             return False
         self.woken.release()
         return True
@@ -83,22 +99,21 @@ class _TaskWaiter(_Waiter):
         self.future: asyncio.Future[None] = self.loop.create_future()
 
     def offer(self, index: int) -> bool:
-        if self.loop.is_closed():
-            return False
-        self.index = index
-        if not self._take_token():
+        if self.loop.is_closed() or not self._settle([index]):
             return False
         if asyncio._get_running_loop() is self.loop:
-            self._wake()
+            self.wake()
             return True
         try:
-            self.loop.call_soon_threadsafe(self._wake)
+            self.loop.call_soon_threadsafe(self.wake)
         except RuntimeError:
             # It has been closed in the meantime, and the task will never run again.
+            self._outcome[None] = _LEFT
             return False
         return True
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the task go on."""
         if not self.future.done():
             self.future.set_result(None)
 
@@ -111,7 +126,16 @@ def serve(pool: Any, index: int) -> bool:
             waiter = line.popleft()
         except IndexError:
             return False
-        if waiter.offer(index):
+        try:
+            accepted = waiter.offer(index)
+        except BaseException as error:
+            # A signal, perhaps: if the slot has an owner, he will look, and must be the only one.
+            if not waiter.is_settled():
+                raise
+            accepted = True
+            if isinstance(error, KeyboardInterrupt):
+                _thread.interrupt_main()
+        if accepted:
             return True
 
 
@@ -164,30 +188,17 @@ def _wait_in_line(pool: Any, deadline: float, seconds: float | None) -> int:
         try:
             _join(pool, waiter)
             while not waiter.woken.acquire(timeout=max(0.0, min(_PATIENCE, deadline - time.monotonic()))):
-                if time.monotonic() >= deadline:
-                    if waiter.leave(pool):
-                        raise PoolTimeoutError(f"no object was released in {seconds} s")
+                if waiter.is_settled():
                     break
+                if time.monotonic() >= deadline and waiter.leave(pool):
+                    raise PoolTimeoutError(f"no object was released in {seconds} s")
                 _look_again(pool)
         except BaseException:
-            _give_up(pool, waiter)
+            waiter.give_up(pool)
             raise
     finally:
         _native.wait(pool, False)
-    return _slot_of(waiter)
-
-
-def _slot_of(waiter: _Waiter) -> int:
-    if waiter.index == _CLOSED:
-        raise PoolClosedError("pool is closed")
-    return waiter.index
-
-
-def _give_up(pool: Any, waiter: _Waiter) -> None:
-    """Leave the line; what was handed over goes to the next."""
-    if not waiter.leave(pool) and waiter.index != _CLOSED:
-        _native.vacate(pool, waiter.index)
-        waiter.index = _CLOSED
+    return waiter.slot()
 
 
 async def _slot(pool: Any) -> int:
@@ -214,15 +225,17 @@ async def _slot_in_line(pool: Any) -> int:
             finally:
                 timer.cancel()
         except BaseException:
-            _give_up(pool, waiter)
+            waiter.give_up(pool)
             raise
     finally:
         _native.wait(pool, False)
-    return _slot_of(waiter)
+    return waiter.slot()
 
 
 def _look_regularly(pool: Any, waiter: _TaskWaiter) -> None:
-    if not waiter.future.done() and not pool.is_closed():
+    if waiter.is_settled():
+        waiter.wake()
+    elif not pool.is_closed():
         waiter.loop.call_later(_PATIENCE, _look_regularly, pool, waiter)
         _look_again(pool)
 
