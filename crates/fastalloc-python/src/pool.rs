@@ -315,8 +315,15 @@ impl Pool {
         // Destroying the object if it has come in vain is for code outside of `inner`.
         match self.inner(|inner| inner.slots.fill(index, object.as_ptr().cast())) {
             Ok(true) => {
-                let _pools = object.into_ptr();
-                Ok(())
+                // The pool has a reference of its own now, which `fill` was given.
+                let object = core::mem::ManuallyDrop::new(object);
+                match self.setting(|settings| &settings.manager) {
+                    Some(manager) => {
+                        py::call_method1(&manager, &statics::CREATED.to_ref()?, &object)?;
+                        Ok(())
+                    }
+                    None => Ok(()),
+                }
             }
             Ok(false) => Err(py::raise(&statics::POOL_CLOSED, c"pool is closed")),
             Err(_) => {

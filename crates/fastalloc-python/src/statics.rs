@@ -14,7 +14,7 @@ globals! {
     POOL_EMPTY POOL_CLOSED TYPE_MISMATCH ALREADY_RELEASED
     HANDLE ASYNC_HANDLE ACQUIRE DONE SELF_RETURNING
     FIXED GROWING THREAD_SAFE ASYNC THREAD_LOCAL
-    CAN_GROW CALCULATE_NEW_CAPACITY ACQUIRED RELEASED DESTROYED GET RELEASE SEND THROW CLOSE
+    CAN_GROW CALCULATE_NEW_CAPACITY CREATED ACQUIRED RELEASED DESTROYED GET RELEASE SEND THROW CLOSE
 }
 
 /// Exceptions and names.
@@ -31,6 +31,7 @@ pub fn init() -> PyResult<()> {
     for (global, name) in [
         (&CAN_GROW, c"can_grow"),
         (&CALCULATE_NEW_CAPACITY, c"calculate_new_capacity"),
+        (&CREATED, c"created"),
         (&ACQUIRED, c"acquired"),
         (&RELEASED, c"released"),
         (&DESTROYED, c"destroyed"),

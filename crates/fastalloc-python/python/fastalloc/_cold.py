@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 from . import _native
+from ._managed import manager
 from ._waiting import acquire, enter, serve, wait, wake_all
 from .async_support.handle import AsyncContextHandle
 from .config.builder import PoolBuilder as builder
@@ -48,6 +49,10 @@ def configure_fixed(
     enable_statistics: Any = False,
     pre_initialize: Any = False,
     check_reset_method: bool = True,
+    validate: Any = None,
+    destroy: Any = None,
+    max_idle: Any = None,
+    max_lifetime: Any = None,
     _max_capacity: Any = None,
     _growth_config: Any = None,
     _is_async: bool = False,
@@ -86,7 +91,8 @@ def configure_fixed(
         flags |= _native.ASYNC_ONLY
     # `obj_type()` may differ from `cls()`: it may remember its parameters.
     maker = obj_type if factory is None and obj_type is not cls else factory
-    return cls, capacity, maker, reset_method, flags, bool(pre_initialize), _growth_config, _max_capacity, None
+    managed = manager(validate, destroy, max_idle, max_lifetime)
+    return cls, capacity, maker, reset_method, flags, bool(pre_initialize), _growth_config, _max_capacity, managed
 
 
 def configure_growing(

@@ -46,6 +46,10 @@ class FixedPool(Generic[_T]):
     returns the free object that was released last, after calling its `reset_method`. An object in use that nobody refers
     to any more comes back when the pool would be empty.
 
+    An object that was released more than `max_idle` seconds ago, that was made more than `max_lifetime` seconds ago, or for
+    which `validate` returns false, is not handed out again: another one is made in its place. `destroy` is called with each
+    object that the pool parts with, but not if nobody has closed the pool.
+
     Raises `InvalidCapacityError` and `PoolConfigurationError` for settings that are wrong.
     """
 
@@ -59,6 +63,10 @@ class FixedPool(Generic[_T]):
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
+        validate: Callable[[_T], object] | None = None,
+        destroy: Callable[[_T], object] | None = None,
+        max_idle: float | None = None,
+        max_lifetime: float | None = None,
     ) -> None: ...
     def get(self) -> _T:
         """Take an object out; `release` gives it back. Raises `PoolEmptyError`, `PoolClosedError`."""
@@ -110,6 +118,10 @@ class GrowingPool(Generic[_T]):
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
+        validate: Callable[[_T], object] | None = None,
+        destroy: Callable[[_T], object] | None = None,
+        max_idle: float | None = None,
+        max_lifetime: float | None = None,
     ) -> None: ...
     def get(self) -> _T: ...
     def release(self, obj: _T, /) -> None: ...
@@ -144,6 +156,10 @@ class ThreadSafePool(Generic[_T]):
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
+        validate: Callable[[_T], object] | None = None,
+        destroy: Callable[[_T], object] | None = None,
+        max_idle: float | None = None,
+        max_lifetime: float | None = None,
     ) -> None: ...
     def get(self, *, timeout: float | None = 0) -> _T:
         """Take an object out; wait for one up to `timeout` seconds, for ever if it is None.
@@ -226,6 +242,10 @@ class AsyncPool(Generic[_T]):
         enable_statistics: bool = False,
         pre_initialize: bool = False,
         check_reset_method: bool = True,
+        validate: Callable[[_T], object] | None = None,
+        destroy: Callable[[_T], object] | None = None,
+        max_idle: float | None = None,
+        max_lifetime: float | None = None,
     ) -> None: ...
     def get(self) -> _T:
         """Take an object out without waiting; raises `PoolEmptyError`."""
