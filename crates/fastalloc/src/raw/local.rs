@@ -333,7 +333,6 @@ impl<T: Poolable, A: Allocator> Local<T, A> {
     }
 
     /// The path for pools without a warm slot.
-    #[cold]
     #[inline(never)]
     fn acquire_slowly(&self, place: Place) -> Result<NonNull<T>> {
         let Some(recycler) = &self.recycler else {

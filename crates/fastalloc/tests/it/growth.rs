@@ -1,6 +1,12 @@
 //! How pools grow, how far, and what is left after a trim.
 
-use fastalloc::{Allocator, Error, GrowingPool, GrowthStrategy, OwnedHandle, PoolConfig, PoolConfigBuilder, Poolable};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use fastalloc::{
+    Allocator, Error, GrowingPool, GrowthStrategy, OwnedHandle, PoolConfig, PoolConfigBuilder, Poolable, RcHandle,
+};
 
 use crate::support::{BLOCK, build, on_every_growing_pool};
 
@@ -20,6 +26,7 @@ on_every_growing_pool! {
     slots_come_back_after_a_trim
     trim_leaves_the_floor
     trim_leaves_occupied_slots_alone
+    destructors_of_a_trim_may_use_the_pool
     growth_function_may_make_room
     growth_function_may_panic
 }
@@ -223,6 +230,38 @@ fn trim_leaves_occupied_slots_alone<A: Allocator + Default>() {
     let gone = pool.trim_to(0);
     assert!(gone > 30 && pool.allocated() == 2);
     assert_eq!((last.as_str(), leaked.as_str(), last.index()), ("49", "0", 49));
+}
+
+fn destructors_of_a_trim_may_use_the_pool<A: Allocator + Default>() {
+    thread_local! {
+        /// What the next object runs that is dropped.
+        static LAST: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+
+    #[derive(Default)]
+    struct Last;
+
+    impl Poolable for Last {}
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            LAST.take().into_iter().for_each(|last| last());
+        }
+    }
+
+    // Its block has room for more slots than are in use.
+    let config = PoolConfig::builder().capacity(5).growth_strategy(GrowthStrategy::Linear { amount: 5 });
+    let pool = Rc::new(growing::<Last, A>(config.reset_fn(Last::default, |_| ())));
+    drop((0..5).map(|_| pool.acquire().unwrap()).collect::<Vec<_>>());
+
+    let held = Rc::new(RefCell::new(Vec::new()));
+    let (user, handles) = (Rc::clone(&pool), Rc::clone(&held));
+    LAST.set(Some(Box::new(move || handles.borrow_mut().extend((0..20).map(|_| user.acquire_rc().unwrap())))));
+    assert_eq!(pool.trim_to(0), 5);
+    assert_eq!((held.borrow().len(), pool.allocated(), pool.available()), (20, 20, 0));
+    assert!(held.borrow().iter().map(RcHandle::index).collect::<BTreeSet<_>>().len() == 20);
+    held.borrow_mut().clear();
+    assert_eq!((pool.trim_to(0), pool.bytes_reserved()), (20, 0));
 }
 
 fn growth_function_may_make_room<A: Allocator + Default>() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fastalloc::{Allocator, FixedPool, Kind};
+use fastalloc::{Allocator, FixedPool, GrowingPool, GrowthStrategy, Kind, PoolConfig};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use crate::support::{build, config, on_every_pool};
@@ -74,6 +74,24 @@ fn gauges_and_counters_follow_the_statistics<A: Allocator + Default, K: Kind>() 
         pool.reset_statistics();
         pool.publish_metrics();
         assert_eq!(value(&snapshot(snapshotter), "allocations_total"), 0.0);
+    });
+}
+
+#[test]
+fn counts_of_before_a_reset_are_published() {
+    recorded(|snapshotter| {
+        let config =
+            PoolConfig::builder().capacity(1).growth_strategy(GrowthStrategy::Linear { amount: 1 }).name("new");
+        let pool = GrowingPool::with_config(config.reset_fn(|| 0, |_| ()).build().unwrap()).unwrap();
+        let acquire = |count| drop((0..count).map(|_| pool.acquire().unwrap()).collect::<Vec<_>>());
+        acquire(2);
+        acquire(1);
+        pool.reset_statistics();
+        acquire(3);
+        pool.publish_metrics();
+        let metrics = snapshot(snapshotter);
+        let value = |name: &str| metrics[&format!("fastalloc_{name}_total pool=new")];
+        assert_eq!((value("growths"), value("recycled_objects")), (2.0, 3.0));
     });
 }
 

@@ -188,7 +188,8 @@ fn collector_keeps_the_whole_time_in_bounded_memory() {
 #[test]
 fn reports_are_aligned_and_escaped() {
     let pool = FixedPool::<u64>::new(1_000).unwrap();
-    let held: Vec<_> = (0..250).map(|number| pool.allocate(number).unwrap()).collect();
+    let mut held: Vec<_> = (0..250).map(|number| pool.allocate(number).unwrap()).collect();
+    held.truncate(100);
     let reporter = StatisticsReporter::new()
         .pool("requests", pool.statistics())
         .pool("a \"quoted\"\\name\nof two lines", PoolStatistics::default());
@@ -199,7 +200,11 @@ fn reports_are_aligned_and_escaped() {
     let widths: Vec<_> = text.lines().map(|line| line.chars().count()).collect();
     assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
     assert!(text.lines().next().unwrap().ends_with("requests"));
-    assert!(text.contains("250 (25.0 %)"), "{text}");
+    assert!(text.contains("100 (10.0 %)") && text.contains("250 (25.0 %)"), "{text}");
+    assert_eq!(
+        PoolStatistics::default().to_string(),
+        StatisticsReporter::new().pool("pool", PoolStatistics::default()).text()
+    );
 
     let prometheus = reporter.prometheus();
     let samples = prometheus.lines().filter(|line| !line.starts_with('#')).count();

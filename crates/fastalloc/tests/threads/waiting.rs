@@ -329,6 +329,7 @@ where
         let waits = scope.spawn(|| pool.allocate_wait(2).unwrap_err());
         let waits_long = scope.spawn(|| pool.allocate_timeout(2, Duration::MAX).unwrap_err());
         thread::yield_now();
+        assert!(!pool.is_closed());
         pool.close();
         assert_eq!((waits.join().unwrap(), waits_long.join().unwrap()), (Error::Closed, Error::Closed));
     });
