@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The checks that take too long for the gate. Takes some hours on two cores.
+# The checks that take too long for the gate. Takes most of a day on two cores.
 #
 # Needs what the scripts need that it calls.
 set -euo pipefail
@@ -20,3 +20,4 @@ ci/fuzz.sh 600
 LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
 ci/loom_mutations.py
 ci/deliberate_bugs.py
+ci/mutants.py

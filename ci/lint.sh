@@ -10,6 +10,7 @@ cargo fmt --check --manifest-path bench/Cargo.toml
 cargo fmt --check --manifest-path cfail/Cargo.toml
 cargo fmt --check --manifest-path ci/no_std/Cargo.toml
 cargo fmt --check --manifest-path ci/passthrough/Cargo.toml
+cargo fmt --check --manifest-path ci/mutants/Cargo.toml
 cargo fmt --check --manifest-path fuzz/Cargo.toml
 cargo fmt --check --manifest-path ci/public_api/Cargo.toml
 cargo fmt --check --manifest-path ci/recorder/Cargo.toml
@@ -21,6 +22,7 @@ cargo clippy --locked --workspace --all-targets --all-features
 cargo clippy --locked --package fastalloc --all-targets --no-default-features
 cargo clippy --locked --manifest-path cfail/Cargo.toml
 cargo clippy --locked --manifest-path ci/no_std/Cargo.toml
+cargo clippy --locked --manifest-path ci/mutants/Cargo.toml
 cargo clippy --locked --manifest-path ci/passthrough/Cargo.toml
 cargo clippy --locked --manifest-path ci/public_api/Cargo.toml
 cargo clippy --locked --manifest-path ci/recorder/Cargo.toml
