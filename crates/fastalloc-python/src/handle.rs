@@ -72,6 +72,19 @@ pub fn is_handle(object: *mut PyObject) -> bool {
     ptr::eq(class, statics::HANDLE.as_type()) || ptr::eq(class, statics::ASYNC_HANDLE.as_type())
 }
 
+/// Whether nobody but the pool can reach a handle of it: neither by a reference nor by a weak one.
+///
+/// # Safety
+///
+/// The handle is alive.
+#[inline(always)]
+unsafe fn is_nobodys(handle: *mut PyObject) -> bool {
+    // SAFETY: the caller says so.
+    let references = unsafe { ffi::Py_REFCNT(handle) };
+    // SAFETY: as above.
+    references == 1 && unsafe { (*handle.cast::<Handle>()).weak_references }.is_null()
+}
+
 /// Takes an object out of a pool, and returns the handle that has it.
 ///
 /// # Safety
@@ -81,7 +94,7 @@ pub fn is_handle(object: *mut PyObject) -> bool {
 pub unsafe fn allocate(pool: &Pool, class: *mut PyTypeObject) -> *mut PyObject {
     if pool.flags.get() == 0 {
         // SAFETY: handles in slots are alive.
-        let lent = pool.inner(|inner| inner.slots.lend_fast(|handle| unsafe { ffi::Py_REFCNT(handle.cast()) } == 1));
+        let lent = pool.inner(|inner| inner.slots.lend_fast(|handle| unsafe { is_nobodys(handle.cast()) }));
         if let Some((index, handle)) = lent {
             if !handle.is_null() {
                 let handle: *mut PyObject = handle.cast();

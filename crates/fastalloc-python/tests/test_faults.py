@@ -620,3 +620,19 @@ def test_an_async_pool_refuses_async_functions_where_it_cannot_wait() -> None:
     with pytest.raises(PoolConfigurationError, match="in advance"):
         AsyncPool(Thing, 1, factory=factory, pre_initialize=True)
     assert pool.size() == 0
+
+
+def test_a_handle_that_is_weakly_referenced_is_not_handed_out_again() -> None:
+    pool = FixedPool(Thing, 1)
+    handle = pool.allocate()
+    old = weakref.ref(handle)
+    handle.release()
+    del handle
+    new = pool.allocate()
+    assert old() is not new
+    stale = old()
+    if stale is not None:
+        with pytest.raises(AlreadyReleasedError):
+            stale.release()
+    assert new.get() is not None
+    new.release()

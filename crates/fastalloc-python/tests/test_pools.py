@@ -18,7 +18,6 @@ from fastalloc import (
     InvalidCapacityError,
     PoolBuilder,
     PoolClosedError,
-    PoolConfigurationError,
     PoolEmptyError,
     ThreadLocalPool,
     ThreadSafePool,
@@ -77,7 +76,7 @@ def test_a_capacity_that_is_none_is_refused(any_pool: Any, capacity: Any) -> Non
 
 
 def test_a_capacity_beyond_all_memory_is_an_error_and_not_a_crash(any_pool: Any) -> None:
-    with pytest.raises(PoolConfigurationError, match="2\\*\\*32"):
+    with pytest.raises(InvalidCapacityError, match="2\\*\\*32"):
         any_pool(Thing, 2**40)
     assert any_pool(Thing, True).capacity() == 1
 

@@ -13,7 +13,7 @@ from ._waiting import acquire, enter, serve, wait, wake_all
 from .async_support.handle import AsyncContextHandle
 from .config.builder import PoolBuilder as builder
 from .config.growth_strategy import linear_growth
-from .exceptions import PoolConfigurationError
+from .exceptions import InvalidCapacityError, PoolConfigurationError
 from .handle.context import ContextHandle
 from .stats.collector import PoolStatistics
 from .utils import safe_reset as reset_if_possible
@@ -60,7 +60,7 @@ def configure_fixed(
     """Check the settings of a pool, and return what the native part wants to know, in its order."""
     capacity = int(validate_capacity(capacity))
     if capacity > 2**32 - 2:
-        raise PoolConfigurationError(f"capacity must be below 2**32 - 1, got {capacity}")
+        raise InvalidCapacityError(capacity, f"capacity must be below 2**32 - 1, got {capacity}")
     # `isinstance` knows `list`, but not `list[int]`.
     cls = typing.get_origin(obj_type) or obj_type
     if not isinstance(cls, type):
