@@ -24,6 +24,8 @@
 
 #![no_std]
 
+use core::arch::global_asm;
+
 mod buffer;
 mod crc;
 #[expect(dead_code, reason = "it is for readers too")]
@@ -47,6 +49,14 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     sys::exit_by_abort()
 }
 
-/// What tables of unwinding of `core` refer to; with `panic=abort`, nobody calls it.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
+// What tables of unwinding of `core` refer to; with `panic=abort`, nobody calls it. Hidden, because the program may have a
+// real one of that name, which is looked up here first.
+global_asm!(
+    ".pushsection .text,\"ax\",@progbits",
+    ".globl rust_eh_personality",
+    ".hidden rust_eh_personality",
+    ".type rust_eh_personality,@function",
+    "rust_eh_personality:",
+    ".8byte 0",
+    ".popsection",
+);

@@ -62,7 +62,8 @@ impl Inside {
         let was_inside = thread().is_inside.replace(true);
         // For signal handlers, what comes now comes after.
         compiler_fence(Ordering::SeqCst);
-        (!was_inside).then_some(Self(PhantomData))
+        // Not `then_some`: it would make one in any case, which is let go of then, and opens the door for who is inside.
+        (!was_inside).then(|| Self(PhantomData))
     }
 
     pub(crate) fn buffer(&self) -> Option<&'static Buffer> {

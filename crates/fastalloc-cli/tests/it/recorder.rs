@@ -261,6 +261,20 @@ fn programs_with_an_allocator_of_their_own_are_recorded_where_libraries_call_it(
     assert_eq!((run.status, trace.objects(5)), (Some(0), 1000), "{}", run.stderr);
 }
 
+/// It unwinds by a function that the recorder has too, under the same name.
+#[test]
+fn rust_programs_can_unwind() {
+    let files = Files::new();
+    let source = files.0.path().join("wrong.rs");
+    std::fs::write(&source, "fn main() { let number: u32 = \"text\"; }").unwrap();
+    let output = files.0.path().join("recording");
+    let mut command = command();
+    command.arg("record").arg("-o").arg(&output).args(["--", "rustc", "--emit=metadata"]).arg(&source);
+    let run = run_patiently(command.current_dir(files.0.path()));
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains("mismatched types"), "{}", run.stderr);
+}
+
 #[test]
 fn sample_is_of_whole_lives() {
     let Some(many) = program("many", &[]) else { return };
