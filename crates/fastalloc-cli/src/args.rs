@@ -191,10 +191,10 @@ Exit status: that of the program; 128 and its number if a signal has ended it; o
 
 /// Runs a program, and records what it allocates
 ///
-/// Works with programs for Linux on x86-64 and AArch64 that are dynamically linked. A library is loaded with the program
-/// (by LD_PRELOAD) and sees each call of malloc and the like, of all threads; libraries of C, C++ and Rust call them.
-/// What a program that brings an allocator of its own calls is seen as far as it goes from one of its libraries to
-/// another. Programs with the rights of another user are not recorded.
+/// Works with programs for Linux on x86-64 (and AArch64, not tried yet) that are dynamically linked. A library is
+/// loaded with the program (by LD_PRELOAD) and sees each call of malloc and the like, of all threads; libraries of C,
+/// C++ and Rust call them. What a program that brings an allocator of its own calls is seen as far as it goes from one
+/// of its libraries to another. Programs with the rights of another user are not recorded.
 ///
 /// A program that crashes leaves a recording of all but about its last 10 ms; if it calls abort or _exit, of all.
 #[derive(Debug, clap::Args)]
