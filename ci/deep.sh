@@ -16,6 +16,9 @@ ci/powerset.sh
 ci/valgrind.sh
 ci/miri.sh
 ci/targets.sh
+ci/passthrough.sh
+ci/thread_sanitizer.sh
+ci/python.sh
 ci/fuzz.sh 600
 LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
 ci/loom_mutations.py
