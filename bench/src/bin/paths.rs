@@ -100,6 +100,15 @@ macro_rules! add {
                 black_box(shared.clone().read());
             }
         });
+        $paths.add("share", $name, [1, 10_000], |cycles| {
+            let pool = $make(of_values(1_000));
+            for tag in 0..cycles as u64 {
+                let first = pool.allocate_shared(Line::new(opaque(tag))).expect("a vacant slot");
+                let second = first.clone();
+                drop(first);
+                black_box(second.read());
+            }
+        });
         $paths.add("refuse", $name, [1, 10_000], |cycles| {
             let pool = $make(of_values(1).max_capacity(Some(1)));
             let _only = pool.allocate(Line::new(1)).expect("a vacant slot");

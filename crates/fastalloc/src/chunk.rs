@@ -266,8 +266,10 @@ impl Geometry {
     }
 
     /// Position of the slot at an address in its chunk.
-    #[inline]
-    pub(crate) fn position(&self, header: &Header, address: usize) -> usize {
+    ///
+    /// Out of line, because the division is for few pools and would make the code of all others larger.
+    #[cold]
+    fn position(&self, header: &Header, address: usize) -> usize {
         let offset = address - ptr::from_ref(header).addr() - self.first;
         debug_assert!(offset % self.stride == 0, "{address:#x} is not the address of a slot");
         offset / self.stride
@@ -565,12 +567,14 @@ impl Chunks {
     ///
     /// # Safety
     ///
-    /// The slot's region has memory.
+    /// The slot's region has memory, and it was made for a value of `T`.
     #[cfg(all(feature = "lock-free", not(fastalloc_passthrough)))]
-    pub(crate) unsafe fn opened_slot(&self, index: usize) -> NonNull<u8> {
-        let base = self.bases[index / self.geometry.per_chunk];
+    pub(crate) unsafe fn opened_slot<T>(&self, index: usize) -> NonNull<T> {
+        let Geometry { stride, per_chunk, natural, .. } = self.geometry;
+        let divisor = const { Divisor::of_slots(size_of::<T>(), align_of::<T>()) };
+        let chunk = if natural { divisor.divide(index) } else { index / per_chunk };
         // SAFETY: a slot is not at address 0.
-        unsafe { NonNull::new_unchecked(base.wrapping_add(index * self.geometry.stride)) }
+        unsafe { NonNull::new_unchecked(self.bases[chunk].wrapping_add(index * stride).cast()) }
     }
 
     /// Address of a slot.
@@ -688,19 +692,23 @@ impl Chunks {
     }
 
     /// Makes the table of counts for the chunk of a slot, unless there is one.
+    #[inline]
     pub(crate) fn share(&self, header: &Header) -> Result<()> {
-        if header.shares().is_null() {
-            let region = self.region_of(header.first_index);
-            let layout = self.share_layout(region, header.first_index / self.geometry.per_chunk)?;
-            // SAFETY: the layout is that of one entry at least.
-            let table = unsafe { alloc_zeroed(layout) };
-            if table.is_null() {
-                return Err(Error::OutOfMemory { bytes: layout.size() });
-            }
-            if !header.publish(table.cast()) {
-                // SAFETY: the table is new, and nobody else's.
-                unsafe { dealloc(table, layout) };
-            }
+        if header.shares().is_null() { self.make_shares(header) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn make_shares(&self, header: &Header) -> Result<()> {
+        let region = self.region_of(header.first_index);
+        let layout = self.share_layout(region, header.first_index / self.geometry.per_chunk)?;
+        // SAFETY: the layout is that of one entry at least.
+        let table = unsafe { alloc_zeroed(layout) };
+        if table.is_null() {
+            return Err(Error::OutOfMemory { bytes: layout.size() });
+        }
+        if !header.publish(table.cast()) {
+            // SAFETY: the table is new, and nobody else's.
+            unsafe { dealloc(table, layout) };
         }
         Ok(())
     }

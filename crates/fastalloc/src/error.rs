@@ -115,6 +115,14 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {}
 
+/// The error alone, without the handle that could not be converted.
+///
+/// Out of line, because callers would be large with what drops the handle.
+#[cold]
+pub(crate) fn without_handle<H>((error, _): (Error, H)) -> Error {
+    error
+}
+
 /// A value that a pool did not take, with the reason.
 ///
 /// Nothing is lost when a pool is full: [`allocate_or_return`](crate::Pool::allocate_or_return) gives

@@ -89,6 +89,7 @@ impl<'pool, T: ?Sized + Tenant> OwnedHandle<'pool, T> {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`], with the handle, if there is no memory to count the handles.
+    #[inline]
     pub fn try_into_shared(self) -> Result<SharedHandle<'pool, T>, (Error, Self)> {
         // SAFETY: the slot is occupied.
         match unsafe { raw::share(self.value) } {

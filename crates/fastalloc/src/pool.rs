@@ -10,7 +10,7 @@ use core::ptr;
 
 use crate::allocator::{Allocator, StackAllocator};
 use crate::config::{GrowthStrategy, PoolConfig};
-use crate::error::{Error, Rejected, Result};
+use crate::error::{Error, Rejected, Result, without_handle};
 use crate::events;
 use crate::handle::{OwnedHandle, RcHandle, SharedHandle};
 #[cfg(feature = "std")]
@@ -481,9 +481,11 @@ impl<T: Poolable, A: Allocator, K: Kind> Pool<T, A, K> {
     /// assert_eq!((*two, pool.allocated()), ("shared", 1));
     /// # Ok::<(), fastalloc::Error>(())
     /// ```
+    // Always, so that the value is made in its slot instead of moved there.
+    #[inline(always)]
     #[track_caller]
     pub fn allocate_shared(&self, value: T) -> Result<SharedHandle<'_, T>> {
-        self.allocate(value)?.try_into_shared().map_err(|(error, _)| error)
+        self.allocate(value)?.try_into_shared().map_err(without_handle)
     }
 
     /// Moves `value` into a vacant slot and returns a handle without a lifetime, which keeps the pool.

@@ -103,6 +103,7 @@ impl<T: ?Sized + Tenant> ThreadSafeHandle<T> {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`], with the handle, if there is no memory to count the handles.
+    #[inline]
     pub fn try_into_shared(self) -> Result<ThreadSafeSharedHandle<T>, (Error, Self)> {
         match self.location().counts_or_make() {
             Ok(counts) => {

@@ -15,7 +15,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use crate::config::{GrowthStrategy, PoolConfig};
-use crate::error::{Error, Rejected, Result};
+use crate::error::{Error, Rejected, Result, without_handle};
 use crate::events;
 use crate::leaks::Outstanding;
 use crate::poolable::Poolable;
@@ -371,9 +371,11 @@ impl<T: Poolable, K: Sharing> SharedPool<T, K> {
     /// # Panics
     ///
     /// If the hook [`Poolable::on_acquire`] does.
+    // Always, so that the value is made in its slot instead of moved there.
+    #[inline(always)]
     #[track_caller]
     pub fn allocate_shared(&self, value: T) -> Result<ThreadSafeSharedHandle<T>> {
-        self.allocate(value)?.try_into_shared().map_err(|(error, _)| error)
+        self.allocate(value)?.try_into_shared().map_err(without_handle)
     }
 
     /// Moves `value` into a vacant slot; waits for one as long as there is none.

@@ -39,13 +39,13 @@ pub struct LockFree<T> {
 impl<T> LockFree<T> {
     fn slot(&self, index: usize) -> NonNull<u8> {
         // SAFETY: indices in the sets are below the capacity, and all chunks are open.
-        unsafe { self.chunks.opened_slot(index) }
+        unsafe { self.chunks.opened_slot::<T>(index) }.cast()
     }
 
     fn index(&self, slot: NonNull<u8>) -> usize {
         // SAFETY: the slot is one of this pool.
         let header = unsafe { Header::beside(slot, Layout::new::<T>()) };
-        header.first_index + self.geometry.position(header, slot.addr().get())
+        header.first_index + self.geometry.position_for(header, slot.addr().get(), Layout::new::<T>())
     }
 
     fn set(&self, with_object: bool) -> &Slots {

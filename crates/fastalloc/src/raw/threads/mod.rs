@@ -405,16 +405,22 @@ impl<'core> Location<'core> {
     }
 
     /// The counts of the slot, in a table that is made for its chunk if there is none.
+    #[inline]
     pub(crate) fn counts_or_make(&self) -> Result<&'core Counts> {
         loop {
             if let Some(counts) = self.counts() {
                 return Ok(counts);
             }
-            // SAFETY: as in `of`.
-            let header = unsafe { self.header.as_ref() };
-            // SAFETY: the core's operations are for its own types.
-            unsafe { (self.core.operations.make_counts)(self.head, header) }?;
+            self.make_counts()?;
         }
+    }
+
+    #[cold]
+    fn make_counts(&self) -> Result<()> {
+        // SAFETY: as in `of`.
+        let header = unsafe { self.header.as_ref() };
+        // SAFETY: the core's operations are for its own types.
+        unsafe { (self.core.operations.make_counts)(self.head, header) }
     }
 
     /// Takes another vacant slot of the same pool, without an object.
