@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts what is unsafe in the sources of fastalloc, and writes the table of it in SAFETY.md.
+"""Counts what is unsafe in the sources of fastalloc and of the programs around it, and writes the table of it in SAFETY.md.
 
 With --check, fails instead if the table is out of date, or if SAFETY.md names a test, a model, a function or a file that does not
 exist: so who adds unsafe code, or renames a test, comes by the place that says why it is sound.
@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "SAFETY.md"
 CRATES = ("crates/fastalloc/src", "crates/fastalloc-derive/src")
+# What uses the library has a line for all modules together.
+AROUND = ("crates/fastalloc-trace/src", "crates/fastalloc-replay/src", "crates/fastalloc-cli/src", "crates/fastalloc-cli/recorder",
+          "crates/fastalloc-python/src")  # fmt: skip
 BEGIN, END = "<!-- ci/unsafe_table.py writes what follows -->\n", "<!-- end -->"
 
 # What `unsafe` in a comment or a string does not mean. Longest first: a lifetime is no character.
@@ -28,11 +31,12 @@ NOT_CODE = re.compile(
 # What may follow `unsafe`, when strings are empty ones.
 KINDS = {
     "blocks": re.compile(r"\s*\{"),
-    "fns": re.compile(r'\s+(extern\s+""\s+)?fn\s+\w'),
+    "fns": re.compile(r'\s+(extern\s+""\s+)?fn\s+[\w$]'),
     "impls": re.compile(r"\s+impl\b"),
     "traits": re.compile(r"\s+trait\b"),
     "fn pointers": re.compile(r'\s+(extern\s+""\s+)?fn\s*\('),
     "extern blocks": re.compile(r'\s+extern\s+""\s*\{'),
+    "attributes": re.compile(r"\s*\("),
 }
 
 
@@ -47,18 +51,24 @@ def count(path: Path) -> Counter[str]:
     return counts
 
 
-def table() -> str:
+def count_each(*folders: str) -> dict[str, Counter[str]]:
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *CRATES],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders],
         cwd=ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    counts = {path: count(ROOT / path) for path in sorted(listed.stdout.split()) if path.endswith(".rs")}
+    return {path: count(ROOT / path) for path in sorted(listed.stdout.split()) if path.endswith(".rs")}
+
+
+def table() -> str:
+    counts = count_each(*CRATES)
     total = sum(counts.values(), Counter[str]())
+    around = {folder: sum(count_each(folder).values(), Counter[str]()) for folder in AROUND}
     lines = [f"| module | {' | '.join(KINDS)} |", f"|---{'|---:' * len(KINDS)}|"]
     rows = [(path.removeprefix("crates/"), found) for path, found in counts.items() if found]
-    for name, found in [*((f"`{path}`", found) for path, found in rows), ("in all", total)]:
+    others = [(f"`{folder.removeprefix('crates/')}`", found) for folder, found in around.items() if found]
+    for name, found in [*((f"`{path}`", found) for path, found in rows), ("in the library", total), *others]:
         lines.append(f"| {name} | {' | '.join(str(found[kind] or '') for kind in KINDS)} |".replace("  ", " "))
-    none = ", ".join(f"`{path.removeprefix('crates/')}`" for path, found in counts.items() if not found)
+    none = ", ".join(f"`{path.removeprefix('crates/')}`" for path, found in [*counts.items(), *around.items()] if not found)
     return "\n".join([*lines, "", f"Nothing is unsafe in {none}.", ""])
 
 
