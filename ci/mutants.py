@@ -94,6 +94,14 @@ class Change(NamedTuple):
         return f"crate::mutant::is({self.number})"
 
 
+class Place(NamedTuple):
+    """Where an expression is, in bytes."""
+
+    begin: int
+    end: int
+    is_guard: bool
+
+
 class Operator(NamedTuple):
     """Bytes of an operator and of its operands; of a guard, which has neither, all are its own."""
 
@@ -134,19 +142,20 @@ class Source:
         self.text = text.encode()
         self.starts = [0] + [at + 1 for at, byte in enumerate(self.text) if byte == ord("\n")]
         by_sign = {operator.sign[0]: operator for operator in operators}
-        # What is inserted at the start of a body, and what becomes of an expression, by where they are.
+        # What is inserted at the start of a body, and what becomes of an expression, by where they are. A guard may be
+        # as long as an operation is: it is around that.
         self.bodies: dict[int, list[Change]] = {}
-        self.expressions: dict[tuple[int, int], tuple[Operator, list[Change]]] = {}
+        self.expressions: dict[Place, tuple[Operator, list[Change]]] = {}
         for change in changes:
             begin, end = self.offset(change.begin), self.offset(change.end)
             if change.kind == "FnValue":
                 self.bodies.setdefault(begin, []).append(change)
                 continue
-            operator = Operator((begin, begin), (begin, end), (end, end))
-            if change.kind != "MatchArmGuard":
-                operator = by_sign[begin]
-            self.expressions.setdefault(operator.whole, (operator, []))[1].append(change)
-        self.order = sorted(self.expressions, key=lambda whole: (whole[0], -whole[1]))
+            is_guard = change.kind == "MatchArmGuard"
+            operator = Operator((begin, begin), (begin, end), (end, end)) if is_guard else by_sign[begin]
+            place = Place(*operator.whole, is_guard)
+            self.expressions.setdefault(place, (operator, []))[1].append(change)
+        self.order = sorted(self.expressions, key=lambda place: (place.begin, -place.end, not place.is_guard))
 
     def offset(self, place: tuple[int, int]) -> int:
         line, column = place
@@ -156,17 +165,17 @@ class Source:
     def changed(self) -> str:
         return self.render((0, len(self.text)), None)
 
-    def render(self, part: tuple[int, int], inside: tuple[int, int] | None) -> str:
+    def render(self, part: tuple[int, int], inside: Place | None) -> str:
         """The text of a part, which is an operand of the expression that it is inside of, or the file."""
         out, at = "", part[0]
-        for whole in self.order:
-            if whole[0] < at or whole[1] > part[1] or whole == inside:
+        for place in self.order:
+            if place.begin < at or place.end > part[1] or place == inside:
                 continue
-            out += self.plain(at, whole[0], inside is None or at > part[0])
-            if inside is None or whole[0] > part[0]:
-                out += self.returns(whole[0])
-            out += self.expression(whole)
-            at = whole[1]
+            out += self.plain(at, place.begin, inside is None or at > part[0])
+            if inside is None or place.begin > part[0]:
+                out += self.returns(place.begin)
+            out += self.expression(place)
+            at = place.end
         return out + self.plain(at, part[1], inside is None or at > part[0])
 
     def plain(self, start: int, end: int, with_first: bool) -> str:
@@ -181,16 +190,16 @@ class Source:
         of = self.bodies.get(body, [])
         return "".join(f"\nif {change.condition} {{ return {change.replacement}; }}\n" for change in of)
 
-    def expression(self, whole: tuple[int, int]) -> str:
-        operator, of = self.expressions[whole]
+    def expression(self, place: Place) -> str:
+        operator, of = self.expressions[place]
         sign = self.text[operator.sign[0] : operator.sign[1]].decode()
-        if of[0].kind == "MatchArmGuard":
-            guard = self.render(operator.sign, whole)
+        if place.is_guard:
+            guard = self.render(operator.sign, place)
             for change in of:
                 how = f"{change.condition} ||" if change.replacement == "true" else f"!{change.condition} &&"
                 guard = f"(\n{how} ({guard}))"
             return guard
-        left, right = self.render(operator.left, whole), self.render(operator.right, whole)
+        left, right = self.render(operator.left, place), self.render(operator.right, place)
         branches = (f"\nif {change.condition} {{ {left} {change.replacement} {right} }} else " for change in of)
         return f"({''.join(branches)}\n{{ {left} {sign} {right} }})"
 
