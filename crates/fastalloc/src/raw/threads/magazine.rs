@@ -138,45 +138,51 @@ impl Magazine {
         self.limit.load(Relaxed) > 0
     }
 
-    /// Adds slots to an empty magazine, the first ones on top, and sets the limit. Takes out what is beyond it.
-    pub(super) fn refill(&self, slots: &[NonNull<u8>], limit: usize) -> Batch {
-        self.limit.store(limit.min(ROUNDS), Relaxed);
-        let mut rejected = Batch::default();
-        for &slot in slots.iter().rev() {
-            // Who takes the hot one does not note how few are left: there is none.
-            if !self.push_round(slot.as_ptr()) {
-                rejected.push(slot);
-            }
-        }
+    /// Adds slots, the first ones on top, and sets the limit. Returns those that are beyond it: the first ones.
+    pub(super) fn refill<'slots>(&self, slots: &'slots [NonNull<u8>], limit: usize) -> &'slots [NonNull<u8>] {
+        let (len, limit) = (self.len.load(Relaxed), limit.min(ROUNDS));
+        self.limit.store(limit, Relaxed);
+        let (rejected, added) = slots.split_at(slots.len().saturating_sub(limit.saturating_sub(len)));
+        let vacant = self.rounds.0.get(len..).unwrap_or_default();
+        vacant.iter().zip(added.iter().rev()).for_each(|(round, slot)| round.store(slot.as_ptr(), Relaxed));
+        self.len.store(len + added.len(), Relaxed);
+        // Who takes the hot one does not note how few are left: there is none.
         self.reset_low();
         rejected
     }
 
-    /// Adds a slot and sets the limit. If the magazine is full then, half of what it may hold is taken out.
-    pub(super) fn push_or_spill(&self, slot: NonNull<u8>, limit: usize) -> Batch {
-        let mut spilled = Batch::default();
+    /// Adds a slot and sets the limit. If the magazine is full then, half of what it may hold is taken out, and perhaps
+    /// the slot.
+    pub(super) fn push_or_spill(&self, slot: NonNull<u8>, limit: usize, spilled: &mut Batch) {
         self.limit.store(limit.min(ROUNDS), Relaxed);
         if self.len.load(Relaxed) >= limit.min(ROUNDS) {
-            let taken = core::iter::from_fn(|| self.pop_round()).take((limit / 2).clamp(1, BATCH));
-            taken.for_each(|slot| spilled.push(slot));
+            self.spill((limit / 2).clamp(1, BATCH), spilled);
         }
         if limit == 0 || !self.push(slot) {
             spilled.push(slot);
         }
         self.reset_low();
-        spilled
     }
 
     /// Takes out as many slots as a batch holds.
-    pub(super) fn drain(&self) -> Batch {
-        let mut batch = Batch::default();
-        while batch.len < BATCH {
-            let Some(slot) = self.pop() else { break };
-            batch.push(slot);
+    pub(super) fn drain(&self, batch: &mut Batch) {
+        if let Some(hot) = NonNull::new(self.hot.load(Relaxed)) {
+            self.hot.store(ptr::null_mut(), Relaxed);
+            batch.push(hot);
         }
+        self.spill(BATCH - batch.len, batch);
         self.limit.store(0, Relaxed);
         self.reset_low();
-        batch
+    }
+
+    /// Takes out so many slots from the top, or all. Unlike the owner, nobody has the next ones brought to the cache: it is
+    /// others who will use them.
+    fn spill(&self, count: usize, to: &mut Batch) {
+        let len = self.len.load(Relaxed);
+        let left = len.saturating_sub(count);
+        self.len.store(left, Relaxed);
+        let rounds = self.rounds.0.get(left..len).unwrap_or_default();
+        rounds.iter().rev().filter_map(|round| NonNull::new(round.load(Relaxed))).for_each(|slot| to.push(slot));
     }
 
     /// Leaves the hot slot vacant, so that `low` will be exact. Takes out what there is no room for.

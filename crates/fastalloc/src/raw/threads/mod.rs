@@ -815,7 +815,7 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         }
         let rest = batch.slots().get(1..).unwrap_or_default();
         let stored = self.section_if_shared(share, |magazine| magazine.refill(rest, 2 * share));
-        let rejected = stored.as_ref().map_or(rest, Batch::slots);
+        let rejected = stored.unwrap_or(rest);
         let wakers = self.give_to_depot(rejected, self.head.keeps);
         drop(transfer);
         wake(&mut wakers.into_iter());
@@ -900,12 +900,11 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             return self.give_to_depot(&[slot], has_object);
         }
         let share = self.share();
-        match self.section_if_shared(share, |magazine| magazine.push_or_spill(slot, 2 * share)) {
+        let mut spilled = Batch::default();
+        match self.section_if_shared(share, |magazine| magazine.push_or_spill(slot, 2 * share, &mut spilled)) {
             // Few are not worth a batch.
-            Some(spilled) if 2 * spilled.slots().len() >= BATCH && self.head.exchange.put(spilled.slots()) => {
-                self.serve()
-            }
-            Some(spilled) => self.give_to_depot(spilled.slots(), has_object),
+            Some(()) if 2 * spilled.slots().len() >= BATCH && self.head.exchange.put(spilled.slots()) => self.serve(),
+            Some(()) => self.give_to_depot(spilled.slots(), has_object),
             None => self.give_to_depot(&[slot], has_object),
         }
     }
@@ -1001,7 +1000,8 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
             self.note_peak();
             let _transfer = self.head.transfer();
             loop {
-                let batch = magazine.drain();
+                let mut batch = Batch::default();
+                magazine.drain(&mut batch);
                 if batch.slots().is_empty() {
                     break;
                 }
@@ -1017,7 +1017,9 @@ impl<T: Poolable, D: Depot<T>> Shared<T, D> {
         self.note_peak();
         let wakers = {
             let _transfer = self.head.transfer();
-            while let Some(batch) = self.section(Magazine::drain) {
+            loop {
+                let mut batch = Batch::default();
+                self.section(|magazine| magazine.drain(&mut batch));
                 if batch.slots().is_empty() {
                     break;
                 }
