@@ -132,6 +132,8 @@ impl Buffer {
     pub(crate) unsafe fn reset(&self) {
         // SAFETY: nobody else can use it.
         unsafe { &mut *self.events.get() }.clear();
+        // SAFETY: as above.
+        unsafe { &mut *self.walk.get() }.forget();
         self.since.store(0, Ordering::Relaxed);
         self.is_locked.store(false, Ordering::Relaxed);
     }

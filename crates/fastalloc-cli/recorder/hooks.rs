@@ -19,7 +19,8 @@ const PAGE_ALIGNMENT: usize = 4096;
 
 /// Who allocates: the program, or something that the recorder has called.
 enum Caller {
-    Program(Inside, &'static Functions),
+    Program(Inside, &'static Functions, Option<&'static Options>),
+    /// The allocator itself, or a signal handler that has interrupted the recorder.
     Inside(Option<&'static Functions>),
 }
 
@@ -28,7 +29,9 @@ impl Caller {
         match Inside::enter() {
             Some(inside) => {
                 let functions = real::functions(&inside);
-                Self::Program(inside, functions)
+                // Recording begins before the allocator does: of handlers of forks, the recorder's is an early one.
+                let options = process::options(&inside);
+                Self::Program(inside, functions, options)
             }
             None => Self::Inside(real::known_functions()),
         }
@@ -36,15 +39,14 @@ impl Caller {
 
     fn functions(&self) -> Option<&'static Functions> {
         match self {
-            Self::Program(_, functions) => Some(functions),
+            Self::Program(_, functions, _) => Some(functions),
             Self::Inside(functions) => *functions,
         }
     }
 
     fn options(&self) -> Option<(&Inside, &'static Options)> {
         match self {
-            Self::Program(inside, _) => Some((inside, process::options(inside)?)),
-            // The allocator itself, or a signal handler that has interrupted the recorder.
+            Self::Program(inside, _, options) => Some((inside, (*options)?)),
             Self::Inside(_) => None,
         }
     }
@@ -75,7 +77,7 @@ fn is_in_sample(inside: &Inside, options: &Options, address: *mut c_void) -> boo
 #[inline(always)]
 fn record(inside: &Inside, options: &Options, has_stack: bool, kind: impl FnOnce(StackId) -> EventKind) {
     let Some(buffer) = inside.buffer().or_else(|| {
-        let found = if process::is_stranger() { None } else { TRACE.lock().buffer(sys::thread_id()) };
+        let found = TRACE.lock().buffer(sys::thread_id());
         inside.set_buffer(found);
         found
     }) else {

@@ -27,8 +27,6 @@ const STOPPED: u32 = 3;
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 /// Whether this is the child of a fork, whose file is made when there is something to write.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
-/// Whether a fork is going on.
-static IS_FORKING: AtomicBool = AtomicBool::new(false);
 /// A page with a one, or with a zero in a process with a copy of the memory that does not know it: its handlers of forks
 /// were not called.
 static KNOWN: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
@@ -87,7 +85,7 @@ pub(crate) fn options(inside: &Inside) -> Option<&'static Options> {
         _ => return None,
     }
     // SAFETY: it was written before, and is only read now.
-    Some(unsafe { &*OPTIONS.0.get() })
+    is_known().then(|| unsafe { &*OPTIONS.0.get() })
 }
 
 /// Nanoseconds since the trace's time was 0.
@@ -102,14 +100,17 @@ pub(crate) fn stop() {
     STATE.store(STOPPED, Ordering::Release);
 }
 
-/// Whether this process has a copy of the memory of one that is recorded, and nobody has told.
+/// Whether nothing may be locked or written.
 pub(crate) fn is_stranger() -> bool {
+    STATE.load(Ordering::Acquire) != RECORDING || !is_known()
+}
+
+/// `false` in a process that has a copy of the memory of one that is recorded, and does not know it, or not yet: other
+/// threads, which are not in the copy, may have locked anything.
+fn is_known() -> bool {
     // SAFETY: it is mapped, and never unmapped.
     let known = unsafe { KNOWN.load(Ordering::Acquire).as_ref() };
-    if known.is_some_and(|known| known.load(Ordering::Relaxed) == 0) {
-        stop();
-    }
-    STATE.load(Ordering::Acquire) != RECORDING
+    known.is_none_or(|known| known.load(Ordering::Relaxed) == 1)
 }
 
 /// Ends the recording as a whole, unless this process only borrows the memory of its parent (`vfork`).
@@ -124,7 +125,7 @@ pub(crate) extern "C" fn end() {
 
 /// What was recorded is about to be gone.
 pub(crate) fn interrupt() {
-    if PROCESS.load(Ordering::Relaxed) == sys::process_id() && !IS_CHILD.load(Ordering::Relaxed) {
+    if PROCESS.load(Ordering::Relaxed) == sys::process_id() {
         let inside = Inside::enter();
         trace::flush_all();
         drop(inside);
@@ -134,7 +135,10 @@ pub(crate) fn interrupt() {
 /// Calls `exec` with the environment for what the process is about to become: the same program, for who has started it,
 /// so that it is recorded too.
 pub(crate) fn with_successor<T>(environment: Texts, exec: impl FnOnce(Texts) -> T) -> T {
-    interrupt();
+    // A child that becomes another program right away needs no file.
+    if !IS_CHILD.load(Ordering::Relaxed) {
+        interrupt();
+    }
     // SAFETY: it was written when recording began, if it did.
     let follows = unsafe { &*OPTIONS.0.get() }.follows;
     let is_recorded =
@@ -234,13 +238,14 @@ fn prepare(options: &Options) -> bool {
         unsafe { &*known }.store(1, Ordering::Relaxed);
         KNOWN.store(known, Ordering::Release);
     }
-    register_fork_handlers();
+    register_fork_handler();
     stack::prepare() && (options.sampling == 1 || sample::prepare())
 }
 
-type Handler = extern "C" fn();
-
-fn register_fork_handlers() {
+/// Nothing is locked while a process forks: a handler that comes after this library's may allocate, or wait for a thread
+/// that does.
+fn register_fork_handler() {
+    type Handler = Option<extern "C" fn()>;
     // The function of glibc is in its static part, and calls this one.
     // SAFETY: names are texts.
     let of_glibc = unsafe { sys::dlsym(sys::RTLD_DEFAULT, c"__register_atfork".as_ptr()) };
@@ -249,7 +254,7 @@ fn register_fork_handlers() {
         // SAFETY: it has this type.
         let register: Register = unsafe { mem::transmute(of_glibc) };
         // SAFETY: this library is never unloaded.
-        unsafe { register(before_fork, after_fork_in_parent, after_fork_in_child, ptr::null_mut()) };
+        unsafe { register(None, None, Some(after_fork_in_child), ptr::null_mut()) };
         return;
     }
     // SAFETY: as above.
@@ -258,54 +263,32 @@ fn register_fork_handlers() {
         // SAFETY: it has this type.
         let register: unsafe extern "C" fn(Handler, Handler, Handler) -> c_int = unsafe { mem::transmute(other) };
         // SAFETY: this library is never unloaded.
-        unsafe { register(before_fork, after_fork_in_parent, after_fork_in_child) };
+        unsafe { register(None, None, Some(after_fork_in_child)) };
     }
 }
 
-/// Nobody else writes, or changes what belongs to the trace, while the memory is copied.
-extern "C" fn before_fork() {
-    if !is_stranger() {
-        mem::forget(TRACE.lock());
-        IS_FORKING.store(true, Ordering::Relaxed);
-    }
-}
-
-extern "C" fn after_fork_in_parent() {
-    if IS_FORKING.swap(false, Ordering::Relaxed) {
-        // SAFETY: `before_fork` has locked it.
-        drop(unsafe { TRACE.locked() });
-    }
-}
-
+/// What was the parent's is forgotten. Until here, nothing is recorded: see [`is_known`].
 extern "C" fn after_fork_in_child() {
-    if !IS_FORKING.swap(false, Ordering::Relaxed) {
-        stop();
-        return;
-    }
-    // SAFETY: `before_fork` has locked it.
-    let mut trace = unsafe { TRACE.locked() };
-    trace.abandon();
     // SAFETY: it was written when recording began.
     let options = unsafe { &*OPTIONS.0.get() };
     // A handler of a signal may have forked in the middle of an event.
-    match Inside::enter().filter(|_| options.follows) {
-        Some(inside) => {
-            let mine = inside.buffer();
-            for buffer in buffer::all() {
-                let is_mine = mine.is_some_and(|mine| ptr::eq(mine, buffer));
-                buffer.set_owner(if is_mine { sys::thread_id() } else { 0 });
-                // SAFETY: the other threads are those of the parent.
-                unsafe { buffer.reset() };
-            }
-            PROCESS.store(sys::process_id(), Ordering::Relaxed);
-            IS_CHILD.store(true, Ordering::Relaxed);
-            trace::forget_losses();
-            // SAFETY: it is mapped, and never unmapped.
-            if let Some(known) = unsafe { KNOWN.load(Ordering::Relaxed).as_ref() } {
-                known.store(1, Ordering::Relaxed);
-            }
-        }
-        None => stop(),
+    let inside = Inside::enter().filter(|_| options.follows && STATE.load(Ordering::Acquire) == RECORDING);
+    // SAFETY: the other threads are those of the parent.
+    unsafe { TRACE.reset() }.abandon();
+    let Some(inside) = inside else { return stop() };
+    let mine = inside.buffer();
+    for buffer in buffer::all() {
+        let is_mine = mine.is_some_and(|mine| ptr::eq(mine, buffer));
+        buffer.set_owner(if is_mine { sys::thread_id() } else { 0 });
+        // SAFETY: as above.
+        unsafe { buffer.reset() };
+    }
+    PROCESS.store(sys::process_id(), Ordering::Relaxed);
+    IS_CHILD.store(true, Ordering::Relaxed);
+    trace::forget_losses();
+    // SAFETY: it is mapped, and never unmapped.
+    if let Some(known) = unsafe { KNOWN.load(Ordering::Relaxed).as_ref() } {
+        known.store(1, Ordering::Relaxed);
     }
 }
 

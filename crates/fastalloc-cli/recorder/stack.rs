@@ -77,6 +77,11 @@ pub(crate) fn begin_epoch() {
 }
 
 impl Walk {
+    /// The stack that a thread saw last is another one's, which may have stopped anywhere.
+    pub(crate) fn forget(&mut self) {
+        self.depth = 0;
+    }
+
     /// The number of the stack that called the library; `None` if the table is full.
     #[inline(always)]
     pub(crate) fn stack(&mut self, depth: usize) -> Option<u32> {

@@ -125,13 +125,14 @@ impl<T> Lock<T> {
         Locked(self)
     }
 
-    /// Gives back what is locked already.
+    /// Takes it, whoever has it.
     ///
     /// # Safety
     ///
-    /// This thread has locked and forgotten it.
-    pub(crate) unsafe fn locked(&self) -> Locked<'_, T> {
-        Locked(self)
+    /// No other thread runs, and the value is a valid one wherever its user has stopped.
+    pub(crate) unsafe fn reset(&self) -> Locked<'_, T> {
+        self.state.store(0, Ordering::Relaxed);
+        self.lock()
     }
 }
 

@@ -191,6 +191,17 @@ fn child_processes_are_followed() {
 }
 
 #[test]
+fn handlers_of_forks_may_allocate_and_wait() {
+    let Some(program) = program("handlers", &[]) else { return };
+    let (run, traces) = record::<&str>(&["--follow"], &program, &[]);
+    assert_eq!((run.status, traces.len()), (Some(0), 51), "{}", run.stderr);
+    assert_eq!((traces[0].objects(31), traces[0].objects(33)), (50, 50));
+    assert!(traces[1..].iter().all(|trace| trace.is_complete() && trace.objects(1111) == 1));
+    let (run, traces) = record::<&str>(&[], &program, &[]);
+    assert_eq!((run.status, traces.len()), (Some(0), 1), "{}", run.stderr);
+}
+
+#[test]
 fn status_is_that_of_the_program_however_it_ends() {
     for (how, status, is_complete) in [
         ("", 0, true),
