@@ -37,6 +37,7 @@ mod number {
     pub(super) const GETPID: usize = 39;
     pub(super) const FCNTL: usize = 72;
     pub(super) const GETPPID: usize = 110;
+    pub(super) const RT_SIGTIMEDWAIT: usize = 128;
     pub(super) const GETTID: usize = 186;
     pub(super) const FUTEX: usize = 202;
     pub(super) const EXIT_GROUP: usize = 231;
@@ -59,6 +60,7 @@ mod number {
     pub(super) const SCHED_YIELD: usize = 124;
     pub(super) const TGKILL: usize = 131;
     pub(super) const RT_SIGPROCMASK: usize = 135;
+    pub(super) const RT_SIGTIMEDWAIT: usize = 137;
     pub(super) const GETPID: usize = 172;
     pub(super) const GETPPID: usize = 173;
     pub(super) const GETTID: usize = 178;
@@ -69,6 +71,7 @@ mod number {
 }
 
 const EINTR: isize = -4;
+const EFBIG: isize = -27;
 pub(crate) const ESRCH: isize = -3;
 pub(crate) const EEXIST: isize = -17;
 const AT_FDCWD: usize = -100_isize as usize;
@@ -170,6 +173,14 @@ pub(crate) fn set_signal_mask(mask: u64) -> u64 {
     old
 }
 
+/// Takes back the signal that this thread got with [`EFBIG`], and that would end the program as soon as it is not blocked.
+fn forget_file_size_signal() {
+    const SIGXFSZ: u32 = 25;
+    let (set, no_time) = (1_u64 << (SIGXFSZ - 1), [0_u64; 2]);
+    let pointers = [ptr::from_ref(&set).expose_provenance(), ptr::from_ref(&no_time).expose_provenance()];
+    harmless!(RT_SIGTIMEDWAIT, pointers[0], 0, pointers[1], size_of::<u64>());
+}
+
 /// Nanoseconds on a clock of [`MONOTONIC`] or [`REALTIME`].
 pub(crate) fn clock(clock: c_int) -> u64 {
     let mut time = [0; 2];
@@ -256,7 +267,7 @@ impl File {
         result == buffer.len() as isize
     }
 
-    /// Whether all could be written.
+    /// Whether all could be written. Signals are blocked.
     pub(crate) fn write_at(self, mut bytes: &[u8], mut offset: u64) -> bool {
         while !bytes.is_empty() {
             let pointer = bytes.as_ptr().expose_provenance();
@@ -266,7 +277,12 @@ impl File {
                     bytes = &bytes[written as usize..];
                     offset += written as u64;
                 }
-                _ => return false,
+                error => {
+                    if error == EFBIG {
+                        forget_file_size_signal();
+                    }
+                    return false;
+                }
             }
         }
         true

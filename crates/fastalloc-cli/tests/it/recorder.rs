@@ -170,6 +170,10 @@ fn child_processes_are_left_alone() {
     let Some((run, trace)) = record_alone("forks", &[]) else { return };
     assert_eq!((run.status, trace.is_complete(), trace.objects(1111)), (Some(0), true, 0), "{}", run.stderr);
     trace.assert_consistent();
+    // Those that come about unseen are too; they wait for no threads that they do not have. What they fork is followed.
+    let (run, traces) = record(&["--follow"], &program("forks", &[]).unwrap(), &["clone"]);
+    assert_eq!((run.status, traces.len()), (Some(0), 2), "{}", run.stderr);
+    assert!(traces.iter().all(|trace| trace.objects(1111) == 0) && traces[1].objects(2222) == 1);
 }
 
 #[test]
@@ -229,6 +233,21 @@ fn crash_loses_its_last_moments_only() {
         assert!(objects.contains(&trace.objects(77)), "{how}: {}", trace.objects(77));
         assert!(run.stderr.contains("without an end"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn child_that_aborts_at_once_is_recorded() {
+    let Some(program) = program("ends", &[]) else { return };
+    let (run, traces) = record(&["--follow"], &program, &["child"]);
+    assert_eq!((run.status, traces.len()), (Some(0), 2), "{}", run.stderr);
+    assert_eq!((traces[1].objects(78), traces[1].is_complete()), (1, false));
+}
+
+#[test]
+fn program_outlives_a_limit_of_file_sizes() {
+    let Some((run, trace)) = record_alone("ends", &["limit"]) else { return };
+    assert_eq!((run.status, trace.is_complete()), (Some(0), false), "{}", run.stderr);
+    assert!(run.stderr.contains("the recording is truncated"), "{}", run.stderr);
 }
 
 #[test]

@@ -2,10 +2,25 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int main(int count, char **arguments) {
     const char *how = count > 1 ? arguments[1] : "";
+    if (!strcmp(how, "limit")) {
+        const struct rlimit limit = {10000, 10000};
+        if (setrlimit(RLIMIT_FSIZE, &limit)) return 8;
+    }
+    if (!strcmp(how, "child")) {
+        // Events have just been written.
+        usleep(15000);
+        free(strdup(how));
+        const pid_t child = fork();
+        if (child) return waitpid(child, NULL, 0) == child ? 0 : 9;
+        void *volatile memory = malloc(78);
+        abort();
+    }
     for (int i = 0; i < 5000; i++) {
         void *volatile memory = malloc(77);
         free(memory);

@@ -1,7 +1,9 @@
-// Forks while other threads allocate.
+// Forks while other threads allocate; with an argument, in a way that the C library does not see.
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,11 +17,11 @@ static void *work(void *argument) {
     return argument;
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, work, NULL);
     for (int i = 0; i < 50; i++) {
-        pid_t child = fork();
+        pid_t child = count > 1 ? syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
         if (child == 0) {
             for (int j = 0; j < 111; j++) {
                 void *volatile memory = malloc(1111);
