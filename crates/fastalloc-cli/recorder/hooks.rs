@@ -15,7 +15,6 @@ pub(crate) type Text = *const c_char;
 pub(crate) type Texts = *const *const c_char;
 
 const ENOMEM: c_int = 12;
-const PAGE_ALIGNMENT: usize = 4096;
 
 /// Who allocates: the program, or something that the recorder has called.
 enum Caller {
@@ -242,8 +241,8 @@ macro_rules! allocating {
 
 allocating!(aligned_alloc(alignment, size) => size, power_of_two(alignment));
 allocating!(memalign(alignment, size) => size, power_of_two(alignment));
-allocating!(valloc(size) => size, PAGE_ALIGNMENT);
-allocating!(pvalloc(size) => size, PAGE_ALIGNMENT);
+allocating!(valloc(size) => size, sys::page_size());
+allocating!(pvalloc(size) => size, sys::page_size());
 
 /// glibc takes any alignment, and rounds it up.
 fn power_of_two(alignment: usize) -> usize {

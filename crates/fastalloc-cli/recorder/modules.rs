@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use crate::sys::{File, FileId};
+use crate::sys::{self, File, FileId};
 
 const MODULES: usize = 4096;
 /// A line of `/proc/self/maps` at most: its numbers, and a path.
@@ -201,7 +201,7 @@ impl Module {
     fn read_identity(&self, file: File, identity: &mut Identity) -> Option<()> {
         const LOAD: u32 = 1;
         const NOTE: u32 = 4;
-        const PAGE_MASK: u64 = !0xFFF;
+        let page_mask = !(sys::page_size() as u64 - 1);
         let mut header = [0; 64];
         file.read_at(&mut header, 0).then_some(())?;
         // ELF of 64 bits, the least significant byte first.
@@ -213,8 +213,8 @@ impl Module {
             file.read_at(&mut entry, start.checked_add(index * 56)?).then_some(())?;
             let (offset, address, length) = (u64_at(&entry, 8)?, u64_at(&entry, 16)?, u64_at(&entry, 32)?);
             match u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]) {
-                LOAD if !is_located && offset & PAGE_MASK == self.offset => {
-                    identity.load_address = self.start.wrapping_sub((address & PAGE_MASK) as usize);
+                LOAD if !is_located && offset & page_mask == self.offset => {
+                    identity.load_address = self.start.wrapping_sub((address & page_mask) as usize);
                     is_located = true;
                 }
                 NOTE if identity.build_id_len == 0 => read_build_id(file, offset, length, identity),

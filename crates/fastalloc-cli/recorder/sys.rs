@@ -13,6 +13,7 @@ compile_error!("there is no recorder for this target");
 
 unsafe extern "C" {
     pub(crate) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    fn getauxval(kind: u64) -> u64;
     fn clock_gettime(clock: c_int, time: *mut [i64; 2]) -> c_int;
     pub(crate) static mut environ: *mut *mut c_char;
 }
@@ -305,20 +306,29 @@ pub(crate) fn wipe_on_fork(page: *mut [u8; PAGE]) {
     harmless!(MADVISE, page.expose_provenance(), PAGE, WIPEONFORK);
 }
 
+/// Bytes of the smallest page that there is.
 pub(crate) const PAGE: usize = 4096;
 
-/// Makes pages that have this range writable, or only readable again.
+/// Bytes of a page of this system: 64 KiB on some with AArch64.
+pub(crate) fn page_size() -> usize {
+    const AT_PAGESZ: u64 = 6;
+    // SAFETY: it reads what the kernel has told the loader.
+    unsafe { getauxval(AT_PAGESZ) as usize }
+}
+
+/// Makes the part of an object writable that is only readable once the object is relocated, or only readable again. The
+/// same pages as the loader's: the range may end in the middle of one, which stays writable then.
 ///
 /// # Safety
 ///
-/// The range is memory that nobody else wants to be otherwise.
+/// The range is what the object says of that part.
 pub(crate) unsafe fn protect(start: usize, length: usize, is_writable: bool) {
     const READ: usize = 1;
     let protection = if is_writable { READ_WRITE } else { READ };
-    // The size of pages may be 64 KiB on AArch64: the kernel refuses what is not at the start of one.
-    let first = start & !(PAGE - 1);
+    let page_mask = !(page_size() - 1);
+    let (first, end) = (start & page_mask, (start + length) & page_mask);
     // SAFETY: as promised.
-    unsafe { call(number::MPROTECT, [first, start + length - first, protection, 0, 0, 0]) };
+    unsafe { call(number::MPROTECT, [first, end.saturating_sub(first), protection, 0, 0, 0]) };
 }
 
 /// The text at an address, if it is not null.

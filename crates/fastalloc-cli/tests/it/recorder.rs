@@ -291,6 +291,25 @@ fn programs_with_an_allocator_of_their_own_are_recorded_where_libraries_call_it(
     assert_eq!((run.status, trace.objects(5)), (Some(0), 1000), "{}", run.stderr);
 }
 
+/// Of what a library says is read-only once it is relocated, the loader leaves the last page alone if it is not whole.
+#[test]
+fn tables_are_protected_as_the_loader_does() {
+    let Some(library) = program("protected", &["-shared", "-fPIC", "-Wl,-z,relro,-z,now"]) else { return };
+    let mut bytes = std::fs::read(&library).unwrap();
+    let u64_at = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let first = u64_at(&bytes, 32) as usize;
+    let mut headers = (first..).step_by(56).take(usize::from(bytes[56]));
+    let read_only = headers.find(|at| bytes[*at..].starts_with(&0x6474_E552_u32.to_le_bytes())).unwrap();
+    // Half a page more: what comes behind.
+    let length = u64_at(&bytes, read_only + 40) + 0x800;
+    bytes[read_only + 40..read_only + 48].copy_from_slice(&length.to_le_bytes());
+    std::fs::write(&library, bytes).unwrap();
+
+    let own = program("own", &["-Wl,--no-as-needed", library.to_str().unwrap()]).unwrap();
+    let (run, traces) = record::<&str>(&[], &own, &[]);
+    assert_eq!((run.status, traces[0].objects(6)), (Some(0), 1), "{}", run.stderr);
+}
+
 /// It unwinds by a function that the recorder has too, under the same name.
 #[test]
 fn rust_programs_can_unwind() {
