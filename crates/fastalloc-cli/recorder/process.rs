@@ -12,7 +12,7 @@ use crate::sync::Inside;
 use crate::trace::{self, TRACE, Trace};
 use crate::{buffer, got, real, sample, stack, sys};
 
-/// What `fastalloc record` says: `depth:sampling:follow:path`.
+/// What `fastalloc record` says: `depth:sampling:follow:process:path`; the process is that of `fastalloc record`.
 pub(crate) const VARIABLE: &[u8] = b"FASTALLOC_RECORD=";
 pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PATH_MAX: usize = 4096;
@@ -151,7 +151,7 @@ pub(crate) fn with_successor<T>(environment: Texts, exec: impl FnOnce(Texts) -> 
 pub(crate) fn begin_child(trace: &mut Trace) -> bool {
     // SAFETY: whoever has something to write is recording.
     let options = unsafe { &*OPTIONS.0.get() };
-    let is_begun = IS_CHILD.swap(false, Ordering::Relaxed) && trace.begin(options, true);
+    let is_begun = IS_CHILD.swap(false, Ordering::Relaxed) && trace.begin(options);
     if !is_begun {
         stop();
     }
@@ -167,7 +167,7 @@ fn begin(_: &Inside) -> bool {
     }
     // SAFETY: `BEGINNING` is once.
     let options = unsafe { &mut *OPTIONS.0.get() };
-    let is_begun = read(environment, options) && prepare(options) && TRACE.lock().begin(options, false);
+    let is_begun = read(environment, options) && prepare(options) && TRACE.lock().begin(options);
     STATE.store(if is_begun { RECORDING } else { STOPPED }, Ordering::Release);
     is_begun
 }
@@ -177,9 +177,11 @@ fn read(environment: &mut [*mut c_char], options: &mut Options) -> bool {
     // SAFETY: variables are texts, which are not changed while the program starts.
     let value = |variable: *mut c_char, name| unsafe { sys::text(variable) }?.strip_prefix(name);
     let Some(text) = environment.iter().find_map(|variable| value(*variable, VARIABLE)) else { return false };
-    let mut fields = text.splitn(4, |byte| *byte == b':');
+    let mut fields = text.splitn(5, |byte| *byte == b':');
     let mut number = || core::str::from_utf8(fields.next()?).ok()?.parse::<u32>().ok();
-    let (Some(depth), Some(sampling), Some(follows)) = (number(), number(), number()) else { return false };
+    let (Some(depth), Some(sampling), Some(follows), Some(recorder)) = (number(), number(), number(), number()) else {
+        return false;
+    };
     let Some(path) = fields.next().filter(|path| path.len() <= PATH_MAX) else { return false };
     (options.depth, options.sampling, options.follows) = (depth as usize, sampling.max(1).into(), follows != 0);
     options.path[..path.len()].copy_from_slice(path);
@@ -191,16 +193,17 @@ fn read(environment: &mut [*mut c_char], options: &mut Options) -> bool {
     if let Some(library) = preload.and_then(|value| value.split(|byte| *byte == b':').next()) {
         successor::prepare(text, library);
     }
-    if !options.follows {
-        remove(environment, |variable| value(variable, VARIABLE).is_some());
-        let others =
-            |variable| value(variable, PRELOAD).map(|value| value.split(|byte| *byte == b':').nth(1).is_some());
-        remove(environment, |variable| others(variable) == Some(false));
-        for variable in environment.iter().copied().filter(|variable| others(*variable) == Some(true)) {
-            forget_first(variable);
-        }
+    if options.follows {
+        return true;
     }
-    true
+    remove(environment, |variable| value(variable, VARIABLE).is_some());
+    let others = |variable| value(variable, PRELOAD).map(|value| value.split(|byte| *byte == b':').nth(1).is_some());
+    remove(environment, |variable| others(variable) == Some(false));
+    for variable in environment.iter().copied().filter(|variable| others(*variable) == Some(true)) {
+        forget_first(variable);
+    }
+    // A program without a loader has left them to its children.
+    sys::parent_id() == recorder
 }
 
 fn remove(environment: &mut [*mut c_char], is_unwanted: impl Fn(*mut c_char) -> bool) {
@@ -292,8 +295,8 @@ extern "C" fn after_fork_in_child() {
     }
 }
 
-/// The name of a file: that of the options, for others than the first with the number of the process, and if that is
-/// taken, with another number behind it.
+/// The name of a file: that of the options with the number of the process, and if that is taken, with another number
+/// behind it.
 pub(crate) struct Name([u8; PATH_MAX + 32]);
 
 impl Name {
@@ -304,9 +307,7 @@ impl Name {
     pub(crate) fn set(&mut self, options: &Options, attempt: u32) {
         let mut end = buffer::End(&mut self.0, 0);
         end.extend(options.path[..options.path_len].iter().copied());
-        if attempt > 0 {
-            put_suffix(&mut end, sys::process_id());
-        }
+        put_suffix(&mut end, sys::process_id());
         if attempt > 1 {
             put_suffix(&mut end, attempt);
         }

@@ -66,7 +66,7 @@ impl Trace {
     }
 
     /// Starts a file, under the first of its names that is not there yet.
-    pub(crate) fn begin(&mut self, options: &Options, is_child: bool) -> bool {
+    pub(crate) fn begin(&mut self, options: &Options) -> bool {
         if self.memory.is_none() {
             // SAFETY: zeros are valid, and nobody else has the memory.
             self.memory = sys::map::<Memory>().map(|memory| unsafe { &mut *memory });
@@ -74,7 +74,7 @@ impl Trace {
         let Some(memory) = &mut self.memory else { return false };
         memory.modules.clear();
         (self.offset, self.events, self.stacks, self.modules) = (0, 0, 0, 0);
-        let mut attempt = u32::from(is_child);
+        let mut attempt = 1;
         let file = loop {
             self.name.set(options, attempt);
             match File::create(self.name.get()) {

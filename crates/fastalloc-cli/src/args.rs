@@ -196,7 +196,10 @@ Exit status: that of the program; 128 and its number if a signal has ended it; o
 /// C++ and Rust call them. What a program that brings an allocator of its own calls is seen as far as it goes from one
 /// of its libraries to another. Programs with the rights of another user are not recorded.
 ///
-/// A program that crashes leaves a recording of all but about its last 10 ms; if it calls abort or _exit, of all.
+/// A program that crashes leaves a recording of all but about its last 10 ms; if it calls abort or _exit, of all. While it
+/// runs, the recording is in a file with the number of its process behind the name; an older recording is replaced at the
+/// end. Nothing is shown meanwhile: the terminal is the program's. Signals are its own, too: SIGTERM and SIGHUP are passed
+/// on.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = RECORD_EXAMPLES)]
 pub(crate) struct Record {
@@ -209,7 +212,9 @@ pub(crate) struct Record {
 
     /// Records what the program starts too, each process in a file with its number behind the name
     ///
-    /// Without it, only the program itself is recorded, and what it becomes in the same process (exec).
+    /// Without it, only the program itself is recorded, and what it becomes in the same process (exec). Where the C library
+    /// and the compiler are older than glibc 2.35 and GCC 12, and with musl, a child can hang that is forked while another
+    /// thread loads or unloads a library: fastalloc warns of that if it was built there.
     #[arg(long)]
     pub(crate) follow: bool,
 

@@ -2,14 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufReader, BufWriter, ErrorKind, IsTerminal, Read, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use fastalloc_trace::{Compressed, Ending, compress, format};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, PathPersistError, TempPath};
 
 use crate::args::{Record, RecordOptions};
 use crate::failure::{Failure, chain};
@@ -17,6 +17,8 @@ use crate::{recording, text};
 
 /// The library that is put between the program and its allocator; empty if there is none for this system.
 const LIBRARY: &[u8] = include_bytes!(env!("FASTALLOC_RECORDER"));
+/// The function of the C library that finds tables for unwinding without a lock. The compiler's unwinder calls it, or not.
+const FIND_OBJECT: &[u8] = b"_dl_find_object\0";
 /// The level of zstd.
 const LEVEL: i32 = 3;
 /// As `env` and `timeout` have it: the program was not found, or could not be run, or this one has failed.
@@ -71,6 +73,8 @@ pub(crate) fn shell_status(status: ExitStatus) -> u8 {
 }
 
 /// Runs a command, and waits for it. If its output would get in the way of ours, it goes to standard error.
+///
+/// Each process has a file with its number behind the name, until it has ended well.
 pub(crate) fn record(
     options: &RecordOptions,
     command: &[OsString],
@@ -79,40 +83,91 @@ pub(crate) fn record(
     has_output_of_its_own: bool,
 ) -> Result<Recorded, Unrecorded> {
     let (program, arguments) = command.split_first().expect("clap demands a command");
-    let output = output_path(options, program)?;
-    let library = Library::new()?;
+    let output = Output::new(options, program)?;
+    let library = library()?;
+    let is_safe = LIBRARY.windows(FIND_OBJECT.len()).any(|text| text == FIND_OBJECT);
+    if follows && !is_safe && !is_quiet {
+        text::warning("a child may hang that is forked while another thread loads a library: see `record --help`");
+    }
     let mut command = Command::new(program);
     command.args(arguments);
-    let mut setting = OsString::from(format!("{}:{}:{}:", options.depth, options.sample.0, u8::from(follows)));
-    setting.push(&output);
+    let (depth, sampling, process) = (options.depth, options.sample.0, std::process::id());
+    let mut setting = OsString::from(format!("{depth}:{sampling}:{}:{process}:", u8::from(follows)));
+    setting.push(&output.path);
     command.env("FASTALLOC_RECORD", setting);
-    command.env("LD_PRELOAD", library.preload());
+    command.env("LD_PRELOAD", preload(&library));
     if has_output_of_its_own {
         command.stdout(Stdio::from(io::stderr()));
     }
-    let status = run_to_its_end(&mut command).map_err(|error| cannot_run(program, &error))?;
-    if !output.exists() {
+    // More would get in between what the program prints.
+    if !is_quiet && io::stderr().is_terminal() {
+        let (program, shown) = (program.to_string_lossy(), output.path.display());
+        text::note(&format!("recording {program}: until it ends, {shown}.PID grows"));
+    }
+    let old: Vec<PathBuf> = output.files().into_iter().map(|file| file.path).collect();
+    let mut child = command.spawn().map_err(|error| cannot_run(program, &error))?;
+    let status = wait(&mut child).map_err(|error| cannot_run(program, &error))?;
+    let mut found = output.files();
+    found.retain(|file| !old.contains(&file.path));
+    found.sort_by_key(|file| (file.process != child.id(), file.process, file.attempt));
+    let is_recorded = found.first().is_some_and(|file| file.process == child.id());
+    if !is_recorded {
         let (what, help) = why_nothing(program);
-        return Err(Unrecorded { failure: Failure::new(what, help), status: FAILED });
+        if found.is_empty() {
+            return Err(Unrecorded { failure: Failure::new(what, help), status: FAILED });
+        }
+        text::warning(&format!("of the program itself, {what}"));
     }
-    let mut files = vec![output.clone()];
-    files.extend(children(&output));
-    for file in &files {
-        finish(file, *file != output && is_being_written(file), is_quiet);
-    }
-    Ok(Recorded { status, files })
+    let finish = |(index, file): (usize, ProcessFile)| {
+        if file.process != child.id() && is_alive(file.process) {
+            let shown = file.path.display();
+            text::warning(&format!("{shown} is still being recorded: it is left as it is, uncompressed"));
+            return file.path;
+        }
+        finish(file.path, (is_recorded && index == 0).then_some(&output), is_quiet)
+    };
+    Ok(Recorded { status, files: found.into_iter().enumerate().map(finish).collect() })
 }
 
-/// A program gets the signals of the keyboard too, and decides itself: until it has ended, this one waits for it.
-fn run_to_its_end(command: &mut Command) -> io::Result<ExitStatus> {
-    let has_ended = Arc::new(AtomicBool::new(false));
-    #[cfg(unix)]
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&has_ended))?;
-    }
-    let status = command.spawn()?.wait();
-    has_ended.store(true, Ordering::Relaxed);
-    status
+/// Waits for a program, which gets the signals of the keyboard too, and those that would end this one, and decides itself.
+#[cfg(unix)]
+fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    use std::sync::{Arc, Mutex};
+
+    use rustix::io::retry_on_intr;
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
+    use signal_hook::iterator::Signals;
+
+    // After the program was started: it inherits what is ignored, and would not if this one did not ignore it.
+    let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGXFSZ])?;
+    let process = Pid::from_child(child);
+    let has_ended = Arc::new(Mutex::new(false));
+    let is_over = Arc::clone(&has_ended);
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            // As long as this is locked, the number is not another process's.
+            let is_over = is_over.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            match signal {
+                // That a file would be too large is an error then.
+                SIGXFSZ => {}
+                _ if *is_over => std::process::exit(128 + signal),
+                SIGTERM => drop(kill_process(process, Signal::TERM)),
+                SIGHUP => drop(kill_process(process, Signal::HUP)),
+                // The keyboard's: the program has got it.
+                _ => {}
+            }
+        }
+    });
+    // What goes wrong here, goes wrong again below.
+    let _ = retry_on_intr(|| waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT));
+    *has_ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
+    child.wait()
+}
+
+#[cfg(not(unix))]
+fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    child.wait()
 }
 
 fn failed(what: impl Into<String>, help: impl Into<String>) -> Unrecorded {
@@ -130,143 +185,213 @@ fn cannot_run(program: &OsStr, error: &io::Error) -> Unrecorded {
     }
 }
 
-/// Where the recording goes: an absolute path, of a file that is not there.
-fn output_path(options: &RecordOptions, program: &OsStr) -> Result<PathBuf, Unrecorded> {
-    let path = match &options.output {
-        Some(path) => path.clone(),
-        None => {
-            let name = Path::new(program).file_name().unwrap_or(OsStr::new("program"));
-            let numbered = |number: u32| {
-                let mut name = name.to_os_string();
-                name.push(if number == 0 { String::new() } else { format!(".{number}") });
-                name.push(".fastalloc");
-                PathBuf::from(name)
-            };
-            (0..).map(numbered).find(|path| !path.exists()).expect("there are as many names as numbers")
+/// Where the recording goes.
+struct Output {
+    /// Absolute.
+    path: PathBuf,
+    /// What the name is made of, if another one will do too.
+    program: Option<OsString>,
+}
+
+/// The file of a process: the name of the output, the number of the process, and how many had this number before.
+struct ProcessFile {
+    path: PathBuf,
+    process: u32,
+    attempt: u32,
+}
+
+impl Output {
+    /// Nothing is there, or a recording, which is left alone as long as there is no other.
+    fn new(options: &RecordOptions, program: &OsStr) -> Result<Self, Unrecorded> {
+        let name = Path::new(program).file_name().unwrap_or(OsStr::new("program"));
+        let given = options.output.clone();
+        let path = given.or_else(|| default_names(name).find(|path| path.symlink_metadata().is_err()));
+        let path = path.expect("there are as many names as numbers");
+        let shown = path.display();
+        let help = "give another file: `--output FILE`";
+        let cannot_write = |error: io::Error| failed(format!("cannot write {shown}: {error}"), help);
+        let path = std::path::absolute(&path).map_err(cannot_write)?;
+        match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_file() && is_recording(&path) => {}
+            Ok(_) => return Err(failed(format!("{shown} is there already, and is no recording"), help)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot_write(error)),
         }
-    };
-    let shown = path.display();
-    let help = "give another file: `--output FILE`";
-    let cannot_write = |error: io::Error| failed(format!("cannot write {shown}: {error}"), help);
-    let path = std::path::absolute(&path).map_err(cannot_write)?;
-    if let Ok(mut file) = File::open(&path) {
-        let mut start = Vec::new();
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let read = if is_file { Read::take(&mut file, 8).read_to_end(&mut start) } else { Ok(0) };
-        if !is_file || read.is_err() || !start.is_empty() && start != format::MAGIC {
-            return Err(failed(format!("{shown} is there already, and is no recording"), help));
-        }
+        let (Some(folder), Some(file_name)) = (path.parent(), path.file_name()) else {
+            return Err(cannot_write(ErrorKind::InvalidFilename.into()));
+        };
+        // As long as the names of files of processes.
+        let mut prefix = file_name.to_os_string();
+        prefix.push(".");
+        tempfile::Builder::new().prefix(&prefix).rand_bytes(10).tempfile_in(folder).map_err(cannot_write)?;
+        Ok(Self { path, program: options.output.is_none().then(|| name.to_os_string()) })
     }
-    // The recorder makes it: an empty file would look like one of another process.
-    File::create(&path).and_then(|_| fs::remove_file(&path)).map_err(cannot_write)?;
+
+    /// Files of processes that are there.
+    fn files(&self) -> Vec<ProcessFile> {
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else { return Vec::new() };
+        let parse = |path: PathBuf| {
+            let other = path.file_name()?.as_encoded_bytes();
+            let suffix = other.strip_prefix(name.as_encoded_bytes())?.strip_prefix(b".")?;
+            let mut numbers = std::str::from_utf8(suffix).ok()?.splitn(2, '.').map(str::parse);
+            let process = numbers.next()?.ok()?;
+            let attempt = numbers.next().unwrap_or(Ok(1)).ok()?;
+            Some(ProcessFile { path, process, attempt })
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| parse(entry.path())).collect()
+    }
+
+    /// Moves a file here.
+    fn put(&self, file: TempPath) -> Result<PathBuf, PathPersistError> {
+        let Some(program) = &self.program else { return file.persist(&self.path).map(|()| self.path.clone()) };
+        let mut file = file;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let others = default_names(program).map(|name| folder.join(name));
+        for path in iter::once(self.path.clone()).chain(others) {
+            match file.persist_noclobber(&path) {
+                Ok(()) => return Ok(path),
+                Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => file = failed.path,
+                Err(failed) => return Err(failed),
+            }
+        }
+        unreachable!("there are as many names as numbers")
+    }
+}
+
+fn default_names(program: &OsStr) -> impl Iterator<Item = PathBuf> {
+    (0_u32..).map(move |number| {
+        let mut name = program.to_os_string();
+        name.push(if number == 0 { String::new() } else { format!(".{number}") });
+        name.push(".fastalloc");
+        PathBuf::from(name)
+    })
+}
+
+/// Whether a file may be replaced: it is a recording, or empty.
+fn is_recording(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut start));
+    read.is_ok() && (start.is_empty() || start == format::MAGIC)
+}
+
+/// The recorder as a file. It stays: what the program has started may still have it when this one has ended.
+fn library() -> Result<PathBuf, Unrecorded> {
+    if LIBRARY.is_empty() {
+        let help = "on Linux on x86-64 or AArch64, build it where there is a C compiler; elsewhere, record with \
+                    heaptrack or DHAT";
+        return Err(failed("this fastalloc was built without its recorder", help));
+    }
+    let help = "set XDG_CACHE_HOME to a folder of your own, which is not mounted with `noexec`";
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let Some(cache) = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))) else {
+        return Err(failed("there is no home folder, where the recorder would go", help));
+    };
+    let folder = cache.join("fastalloc");
+    let shown = folder.display();
+    // Both separate libraries.
+    if folder.to_string_lossy().contains([':', ' ']) {
+        return Err(failed(format!("the recorder cannot be in a folder with a space or a colon: {shown}"), help));
+    }
+    let cannot_make = |error: io::Error| failed(format!("cannot write to {shown}: {error}"), help);
+    let is_own = make_folder(&folder).map_err(cannot_make)?;
+    if !is_own {
+        return Err(failed(format!("{shown} belongs to somebody else, or others can write to it"), help));
+    }
+    let mut hasher = DefaultHasher::new();
+    LIBRARY.hash(&mut hasher);
+    let path = folder.join(format!("recorder-{:016x}.so", hasher.finish()));
+    if fs::read(&path).is_ok_and(|content| content == LIBRARY) {
+        return Ok(path);
+    }
+    let write = || {
+        let mut file = NamedTempFile::new_in(&folder)?;
+        file.write_all(LIBRARY)?;
+        file.persist(&path).map_err(io::Error::from)
+    };
+    write().map_err(cannot_make)?;
     Ok(path)
 }
 
-/// The recorder as a file, which is gone in the end.
-struct Library {
-    path: PathBuf,
-    _folder: TempDir,
+/// Makes a folder, unless it is there; whether nobody else can put files there.
+#[cfg(unix)]
+fn make_folder(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let metadata = path.symlink_metadata()?;
+    Ok(metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0)
 }
 
-impl Library {
-    fn new() -> Result<Self, Unrecorded> {
-        if LIBRARY.is_empty() {
-            let help = "on Linux on x86-64 or AArch64, build it where there is a C compiler; elsewhere, record with \
-                        heaptrack or DHAT";
-            return Err(failed("this fastalloc was built without its recorder", help));
-        }
-        let help = "set TMPDIR to a folder that can be written to, and is not mounted with `noexec`";
-        let cannot_make = |error: io::Error| failed(format!("cannot make a temporary file: {error}"), help);
-        let folder = TempDir::with_prefix("fastalloc-").map_err(cannot_make)?;
-        let path = folder.path().join("recorder.so");
-        fs::write(&path, LIBRARY).map_err(cannot_make)?;
-        // It separates libraries.
-        if path.to_string_lossy().contains([':', ' ']) {
-            let what = format!("the temporary folder has a name with a space or a colon: {}", folder.path().display());
-            return Err(failed(what, "set TMPDIR to another one"));
-        }
-        // For a program that becomes another user.
-        #[cfg(unix)]
-        for (path, mode) in [(folder.path(), 0o755), (&path, 0o644)] {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot_make)?;
-        }
-        Ok(Self { path, _folder: folder })
-    }
-
-    /// The recorder is the first: it removes itself there.
-    fn preload(&self) -> OsString {
-        let mut preload = self.path.clone().into_os_string();
-        if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
-            preload.push(":");
-            preload.push(others);
-        }
-        preload
-    }
+#[cfg(not(unix))]
+fn make_folder(path: &Path) -> io::Result<bool> {
+    fs::create_dir_all(path).map(|()| true)
 }
 
-/// Recordings of children: the name of the first, and a number behind it.
-fn children(output: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (output.parent(), output.file_name()) else { return Vec::new() };
-    let is_child = |path: &PathBuf| {
-        let other = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let suffix = other.strip_prefix(name.as_encoded_bytes()).and_then(|rest| rest.strip_prefix(b"."));
-        suffix.is_some_and(|suffix| suffix.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
-    };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut children: Vec<PathBuf> = entries.filter(is_child).collect();
-    children.sort();
-    children
+/// The recorder is the first: it removes itself there.
+fn preload(library: &Path) -> OsString {
+    let mut preload = library.as_os_str().to_os_string();
+    if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        preload.push(":");
+        preload.push(others);
+    }
+    preload
 }
 
-/// Compresses a recording, and says what it has come to. What goes wrong here leaves it as it is.
-fn finish(path: &Path, is_being_written: bool, is_quiet: bool) {
-    let shown = path.display();
-    if is_being_written {
-        text::warning(&format!("{shown} is still being recorded: it is left as it is, uncompressed"));
-        return;
-    }
-    let compressed = match compress_file(path, is_quiet) {
-        Ok(compressed) => compressed,
+/// Compresses a recording, moves it to where it belongs, and says what it has come to. What goes wrong here leaves it as it
+/// is. Returns where it is then.
+fn finish(source: PathBuf, output: Option<&Output>, is_quiet: bool) -> PathBuf {
+    let finished = compress_file(&source, is_quiet).and_then(|(compressed, file)| {
+        let put = match output {
+            Some(output) => output.put(file),
+            None => file.persist(&source).map(|()| source.clone()),
+        };
+        Ok((compressed, put.map_err(|error| error.to_string())?))
+    });
+    let (compressed, path) = match finished {
+        Ok(finished) => finished,
         Err(why) => {
-            text::warning(&format!("{shown} is left as it is, uncompressed: {why}"));
-            return;
+            text::warning(&format!("{} is left as it is, uncompressed: {why}", source.display()));
+            return source;
         }
     };
-    if is_quiet {
-        return;
+    if path != source {
+        // Else it is there twice.
+        let _ = fs::remove_file(source);
     }
-    let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if is_quiet {
+        return path;
+    }
+    let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
     let events = compressed.events.map(|events| format!("{events} events, ")).unwrap_or_default();
-    text::note(&format!("recorded in {shown}: {events}{}", indicatif::HumanBytes(length)));
+    text::note(&format!("recorded in {}: {events}{}", path.display(), indicatif::HumanBytes(length)));
     if compressed.events == Some(0) {
         text::warning("the program has allocated nothing that can be seen: it may bring an allocator of its own");
     }
     if !matches!(compressed.ending, Ending::Complete { .. }) {
         text::warning(&format!("the recording {}", compressed.ending));
     }
+    path
 }
 
-/// Whether the process is still there whose number is behind the name.
-fn is_being_written(path: &Path) -> bool {
-    let name = path.to_string_lossy();
-    let mut numbers = name.rsplit('.').map_while(|part| part.parse::<u32>().ok());
-    numbers.any(|number| number > 1 && Path::new(&format!("/proc/{number}/exe")).exists())
+/// Whether there is a process of this number that has not ended. Anybody may know.
+fn is_alive(process: u32) -> bool {
+    // After the name of the program, which may have anything in it.
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
-fn compress_file(path: &Path, is_quiet: bool) -> Result<Compressed, String> {
+fn compress_file(path: &Path, is_quiet: bool) -> Result<(Compressed, TempPath), String> {
     let source = File::open(path).map_err(|error| error.to_string())?;
     let length = source.metadata().map(|metadata| metadata.len()).ok();
     let progress = recording::progress(is_quiet || !io::stderr().is_terminal(), length);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut target = tempfile::NamedTempFile::new_in(folder).map_err(|error| error.to_string())?;
+    let mut target = NamedTempFile::new_in(folder).map_err(|error| error.to_string())?;
     let mut sink = BufWriter::new(target.as_file_mut());
     let source = progress.wrap_read(BufReader::new(source));
     let compressed = compress(source, &mut sink, LEVEL).map_err(|error| chain(&error))?;
     sink.flush().map_err(|error| error.to_string())?;
     drop(sink);
-    target.persist(path).map_err(|error| error.to_string())?;
-    Ok(compressed)
+    Ok((compressed, target.into_temp_path()))
 }
 
 /// Why a program that has run was not recorded, and what to do.
@@ -299,7 +424,7 @@ fn why_nothing(program: &OsStr) -> (String, String) {
         _ => (
             format!("nothing was recorded: {shown} did not load the recorder, or it could not write"),
             String::from(
-                "see what it says on standard error; if TMPDIR is mounted with `noexec`, set it to another folder",
+                "see what it says on standard error; if your home is mounted with `noexec`, set XDG_CACHE_HOME",
             ),
         ),
     }

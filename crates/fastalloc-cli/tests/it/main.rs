@@ -30,6 +30,8 @@ fn command() -> Command {
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
+    // Where the recorder may be put.
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     // Where pages may be written.
     command.stdin(Stdio::null()).current_dir(env!("CARGO_TARGET_TMPDIR"));
     command

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
@@ -378,14 +378,107 @@ fn nothing_but_recordings_is_overwritten() {
     let Some(program) = program("many", &[]) else { return };
     let files = Files::new();
     let precious = files.write("precious", b"something else");
-    let record = || run_patiently(command().arg("record").arg("-o").arg(&precious).arg("--").arg(&program));
-    let run = record();
-    assert_eq!(run.status, Some(125));
-    assert!(run.stderr.contains("is there already"), "{}", run.stderr);
+    let record = |output: &Path, program: &Path| {
+        run_patiently(command().arg("record").arg("-o").arg(output).arg("--").arg(program))
+    };
+    let (link, pipe) = (files.path("link"), files.path("pipe"));
+    std::os::unix::fs::symlink("recording", &link).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&precious, &link, &pipe] {
+        let run = record(path, &program);
+        assert_eq!(run.status, Some(125));
+        assert!(run.stderr.contains("is there already"), "{}", run.stderr);
+    }
     assert_eq!(std::fs::read(&precious).unwrap(), b"something else");
-    std::fs::remove_file(&precious).unwrap();
-    assert_eq!((record().status, record().status), (Some(0), Some(0)));
-    assert_eq!(Trace::read(&precious).objects(40), 1000);
+    let run = record(&files.path("no/folder"), &program);
+    assert!(run.status == Some(125) && run.stderr.contains("cannot write"), "{}", run.stderr);
+
+    // A recording is overwritten, but only by another one; what others have left beside it is not of this run.
+    let recording = files.path("recording");
+    let old = files.write("recording.123", b"older");
+    assert_eq!(record(&recording, &program).status, Some(0));
+    for missing in ["/nowhere/at-all", "/dev/null"] {
+        let run = record(&recording, Path::new(missing));
+        assert!([Some(126), Some(127)].contains(&run.status), "{}", run.stderr);
+        assert_eq!(Trace::read(&recording).objects(40), 1000);
+    }
+    let run = record(&recording, &program);
+    assert!(run.status == Some(0) && !run.stderr.contains("recording.123"), "{}", run.stderr);
+    assert_eq!(std::fs::read(old).unwrap(), b"older");
+    assert_eq!(files.0.path().read_dir().unwrap().count(), 5);
+}
+
+#[test]
+fn what_programs_without_a_loader_start_is_left_alone() {
+    let (Some(starts), Some(many)) = (program("starts", &["-static"]), program("many", &[])) else { return };
+    let files = Files::new();
+    let output = files.path("recording");
+    let run = run_patiently(command().arg("record").arg("-o").arg(&output).arg("--").arg(&starts).arg(&many));
+    assert!(run.status == Some(125) && run.stderr.contains("is statically linked"), "{}", run.stderr);
+    assert_eq!(files.0.path().read_dir().unwrap().count(), 0);
+    let (run, traces) = record(&["--follow"], &starts, &[&many]);
+    assert!(run.status == Some(0) && run.stderr.contains("is statically linked"), "{}", run.stderr);
+    assert_eq!(traces[0].objects(40), 1000);
+}
+
+#[test]
+fn recorder_is_where_only_its_user_can_write() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(program) = program("many", &[]) else { return };
+    let files = Files::new();
+    let cache = files.path("cache");
+    let record = || {
+        let mut command = command();
+        command.env("XDG_CACHE_HOME", &cache).arg("record").arg("-o").arg(files.path("recording")).arg("--");
+        run_patiently(command.arg(&program))
+    };
+    assert_eq!(record().status, Some(0));
+    let folder = cache.join("fastalloc");
+    let library = folder.read_dir().unwrap().next().unwrap().unwrap().path();
+    let right = std::fs::read(&library).unwrap();
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    // Whatever is under its name is not believed.
+    std::fs::write(&library, b"wrong").unwrap();
+    assert_eq!((record().status, std::fs::read(&library).unwrap()), (Some(0), right));
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o770)).unwrap();
+    let run = record();
+    assert!(run.status == Some(125) && run.stderr.contains("others can write to it"), "{}", run.stderr);
+}
+
+#[test]
+fn signals_are_passed_on_and_children_may_survive() {
+    let Some(many) = program("many", &[]) else { return };
+    let files = Files::new();
+    assert!(Command::new("mkfifo").arg(files.path("go")).status().unwrap().success());
+    // The child waits to be told, and starts another program.
+    let script = "(exec > /dev/null 2>&1; read line < go; $0 & wait $!; echo $! > done) &
+        trap 'kill $!; exit 77' TERM; trap 'echo hung up' HUP; sleep 100 > /dev/null 2>&1 &
+        echo ready; while :; do wait $!; done";
+    let mut command = command();
+    command.current_dir(files.0.path()).args(["record", "--follow", "-o", "recording", "--", "sh", "-c", script]);
+    let mut child = command.arg(&many).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for (expected, signal) in [("ready\n", "-HUP"), ("hung up\n", "-TERM")] {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, expected);
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(77), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(Trace::read(&files.path("recording")).is_complete());
+
+    std::fs::write(files.path("go"), b"now\n").unwrap();
+    let start = Instant::now();
+    let process = loop {
+        let text = std::fs::read_to_string(files.path("done")).unwrap_or_default();
+        if let Some(process) = text.strip_suffix('\n') {
+            break String::from(process);
+        }
+        assert!(start.elapsed() < PATIENCE, "the child has not survived");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(Trace::read(&files.path(&format!("recording.{process}"))).objects(40), 1000);
 }
 
 #[test]
