@@ -4,6 +4,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::Ordering;
 
+use crate::buffer::Buffer;
 use crate::event::{EventKind, StackId};
 use crate::process::{self, Options};
 use crate::real::{self, Functions};
@@ -57,12 +58,9 @@ impl Caller {
     fn allocated(&self, address: *mut c_void, size: usize, alignment: usize) {
         let Some((inside, options)) = self.options().filter(|_| !address.is_null()) else { return };
         if is_in_sample(inside, options, address) {
-            record(inside, options, true, |stack| EventKind::Allocate {
-                address: address.addr() as u64,
-                size: size as u64,
-                alignment: alignment as u32,
-                stack,
-            });
+            let (address, size) = (address.addr() as u64, size as u64);
+            let stack = stack(inside, options);
+            record(inside, options, EventKind::Allocate { address, size, alignment: alignment as u32, stack });
         }
     }
 }
@@ -72,29 +70,39 @@ fn is_in_sample(inside: &Inside, options: &Options, address: *mut c_void) -> boo
     options.sampling == 1 || inside.random() <= u64::MAX / options.sampling && sample::insert(address.addr())
 }
 
+/// The stack that has called, or none.
+#[inline(always)]
+fn stack(inside: &Inside, options: &Options) -> StackId {
+    let Some(buffer) = buffer(inside) else { return StackId::EMPTY };
+    // SAFETY: the buffer is this thread's, which is inside once.
+    match unsafe { buffer.stack(options.depth) } {
+        Some(stack) => StackId(stack),
+        None => {
+            LOST_STACKS.fetch_add(1, Ordering::Relaxed);
+            StackId::EMPTY
+        }
+    }
+}
+
 /// Records an event of this thread that happens now.
 #[inline(always)]
-fn record(inside: &Inside, options: &Options, has_stack: bool, kind: impl FnOnce(StackId) -> EventKind) {
-    let Some(buffer) = inside.buffer().or_else(|| {
-        let found = TRACE.lock().buffer(sys::thread_id());
-        inside.set_buffer(found);
-        found
-    }) else {
+fn record(inside: &Inside, options: &Options, kind: EventKind) {
+    let Some(buffer) = buffer(inside) else {
         LOST_EVENTS.fetch_add(1, Ordering::Relaxed);
         return;
     };
-    let mut stack = 0;
-    if has_stack {
-        // SAFETY: the buffer is this thread's, which is inside once.
-        match unsafe { buffer.stack(options.depth) } {
-            Some(found) => stack = found,
-            None => {
-                LOST_STACKS.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-    let (time, is_full) = buffer.push(options.start, kind(StackId(stack)));
+    let (time, is_full) = buffer.push(options.start, kind);
     trace::after_event(buffer, time, is_full);
+}
+
+/// The thread's buffer, unless there is no memory.
+#[inline(always)]
+fn buffer(inside: &Inside) -> Option<&'static Buffer> {
+    inside.buffer().or_else(|| {
+        let found = TRACE.lock().buffer(sys::thread_id());
+        inside.set_buffer(found);
+        found
+    })
 }
 
 /// The largest alignment that memory of this size can need: nothing is said of it.
@@ -134,7 +142,7 @@ pub(crate) unsafe extern "C" fn free(address: *mut c_void) {
     if let Some((inside, options)) = caller.options() {
         // Before it is free: another thread may have it right after.
         if options.sampling == 1 || sample::remove(address.addr()) {
-            record(inside, options, false, |_| EventKind::Free { address: address.addr() as u64 });
+            record(inside, options, EventKind::Free { address: address.addr() as u64 });
         }
     }
     if let Some(free) = caller.functions().and_then(|functions| functions.free) {
@@ -169,33 +177,30 @@ pub(crate) unsafe extern "C" fn realloc(old: *mut c_void, size: usize) -> *mut c
     let caller = Caller::new();
     let Some(functions) = caller.functions() else { return real::spare(size) };
     let Some(realloc) = functions.realloc else { return no_memory() };
-    // Before it is free: another thread may have it right after.
-    let sampling = caller.options().map_or(1, |(_, options)| options.sampling);
-    let was_in_sample = sampling > 1 && !old.is_null() && sample::remove(old.addr());
-    // SAFETY: as the caller of this function has promised.
-    let new = unsafe { realloc(old, size) };
     if old.is_null() {
+        // SAFETY: as the caller of this function has promised.
+        let new = unsafe { realloc(old, size) };
         caller.allocated(new, size, natural_alignment(size));
         return new;
     }
-    let Some((inside, options)) = caller.options().filter(|_| sampling == 1 || was_in_sample) else { return new };
-    if new.is_null() && size > 0 {
-        // Nothing has happened, unless there is no room to remember it.
-        if was_in_sample && !sample::insert(old.addr()) {
-            record(inside, options, false, |_| EventKind::Free { address: old.addr() as u64 });
-        }
-    } else if new.is_null() || was_in_sample && !sample::insert(new.addr()) {
-        record(inside, options, false, |_| EventKind::Free { address: old.addr() as u64 });
+    // Before it is free: another thread may have it right after.
+    let recorded = caller.options().filter(|(_, options)| options.sampling == 1 || sample::remove(old.addr()));
+    let stack = recorded.map_or(StackId::EMPTY, |(inside, options)| stack(inside, options));
+    // SAFETY: as the caller of this function has promised.
+    let new = unsafe { realloc(old, size) };
+    let Some((inside, options)) = recorded else { return new };
+    let has_failed = new.is_null() && size > 0;
+    let stays_in_sample = |address: *mut c_void| options.sampling == 1 || sample::insert(address.addr());
+    let (old_address, address) = (old.addr() as u64, new.addr() as u64);
+    if has_failed && stays_in_sample(old) {
+        // Nothing has happened.
+    } else if new.is_null() || !stays_in_sample(new) {
+        record(inside, options, EventKind::Free { address: old_address });
     } else {
         // If the memory has moved, both ends have the same time, this one: another thread that has got the old memory
         // in the moment since seems to have got it early.
-        record(inside, options, true, |stack| EventKind::Reallocate {
-            old_address: old.addr() as u64,
-            address: new.addr() as u64,
-            size: size as u64,
-            alignment: natural_alignment(size) as u32,
-            stack,
-        });
+        let (size, alignment) = (size as u64, natural_alignment(size) as u32);
+        record(inside, options, EventKind::Reallocate { old_address, address, size, alignment, stack });
     }
     new
 }

@@ -30,7 +30,6 @@ mod buffer;
 mod crc;
 #[expect(dead_code, reason = "it is for readers too")]
 mod encode;
-#[expect(dead_code, reason = "it is for readers too")]
 mod event;
 mod got;
 mod hooks;
