@@ -36,9 +36,9 @@ fn compile(library: &Path) -> bool {
     command.args(["--edition=2024", "--crate-name=fastalloc_recorder", "--crate-type=cdylib", "--target", &target]);
     command.args(["-Cpanic=abort", "-Copt-level=3", "-Ccodegen-units=1", "-Cstrip=symbols", "--cap-lints=allow"]);
     command.args(["-Ctarget-feature=-crt-static", "recorder/lib.rs", "-o"]).arg(library);
-    // Hooks call each other, not what the program has under their names. Unwinding is linked statically: a program need
-    // not have the library for it.
-    command.arg("-Clink-args=-Wl,-Bsymbolic-functions -Wl,-z,defs -lgcc_eh -lgcc -lc");
+    // Hooks call each other, not what the program has under their names. Recording begins before anything else does that is
+    // loaded. Unwinding is linked statically: a program need not have the library for it.
+    command.arg("-Clink-args=-Wl,-Bsymbolic-functions -Wl,-z,initfirst -Wl,-z,defs -lgcc_eh -lgcc -lc");
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         let mut argument = OsString::from("-Clinker=");
         argument.push(linker);

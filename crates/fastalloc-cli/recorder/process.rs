@@ -63,12 +63,18 @@ static OPTIONS: OptionsCell = OptionsCell(UnsafeCell::new(Options {
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = at_start;
+static AT_START: extern "C" fn(c_int, *const *const c_char, *mut *mut c_char) = at_start;
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static AT_END: extern "C" fn() = end;
 
-extern "C" fn at_start() {
+/// glibc calls this before anything else that is loaded begins, itself included: see `build.rs`. musl gives no arguments.
+extern "C" fn at_start(_: c_int, _: *const *const c_char, environment: *mut *mut c_char) {
+    // SAFETY: the program has one thread.
+    if unsafe { sys::environ }.is_null() {
+        // SAFETY: as above.
+        unsafe { sys::environ = environment };
+    }
     if let Some(inside) = Inside::enter() {
         real::functions(&inside);
         if options(&inside).is_some() {
