@@ -22,8 +22,9 @@ compare() {
     local name=$1 valgrind recorded
     shift
     [[ -n $(type -P "$1") ]] || { printf '%-10s SKIPPED: not compared, it is not here\n' "$name"; return; }
-    # Without what valgrind frees itself at the end.
-    valgrind --run-libc-freeres=no --run-cxx-freeres=no --log-file="$folder/valgrind" "$@" > /dev/null 2> "$folder/stderr" < /dev/null \
+    # Without what valgrind frees itself at the end; with what programs allocate that bring an allocator of their own.
+    valgrind --run-libc-freeres=no --run-cxx-freeres=no --soname-synonyms=somalloc=NONE \
+        --log-file="$folder/valgrind" "$@" > /dev/null 2> "$folder/stderr" < /dev/null \
         || { echo "$name: valgrind cannot run it"; tail -n 3 "$folder/valgrind" "$folder/stderr"; failures=1; return; }
     valgrind=$(sed --quiet 's/.*total heap usage: \([0-9,]*\) allocs, \([0-9,]*\) frees.*/\1 \2/p' "$folder/valgrind" | tr --delete ,)
     "$fastalloc" record --quiet -o "$folder/recording" -- "$@" > /dev/null 2> "$folder/stderr" < /dev/null
@@ -53,6 +54,10 @@ compare perl perl -e 'my %h; for my $n (1 .. 20000) { $h{"key $n"} = [$n, "value
 compare sqlite3 sqlite3 :memory: 'create table t (a integer primary key, b text);
     with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) insert into t select i, hex(i) from n;
     create index u on t(b); select count(*), max(b) from t where b like "%3%" group by a % 7;'
+# The compiler itself, not what rustup has under its name. It brings an allocator of its own. Under valgrind it can explain,
+# but not compile.
+compare rustc "$(rustc --print sysroot)/bin/rustc" --explain E0382
+
 # What it costs to allocate and to free an object, with so many calls on the stack.
 cc -O1 -fno-builtin -w -o "$folder/cost" crates/fastalloc-cli/tests/programs/cost.c
 printf '\n%-24s %12s %12s\n' "ns for each object" alone recorded

@@ -218,7 +218,7 @@ impl Output {
             Err(error) => return Err(cannot_write(error)),
         }
         let (Some(folder), Some(file_name)) = (path.parent(), path.file_name()) else {
-            return Err(cannot_write(ErrorKind::InvalidFilename.into()));
+            return Err(cannot_write(ErrorKind::InvalidInput.into()));
         };
         // As long as the names of files of processes.
         let mut prefix = file_name.to_os_string();
