@@ -12,6 +12,7 @@ use pyo3_ffi::{self as ffi, PyObject, PySendResult};
 use crate::pool::Pool;
 use crate::py::{self, PyResult, Raised, Ref, guard};
 use crate::statics;
+use crate::trash;
 
 #[repr(C)]
 pub struct Acquire {
@@ -298,6 +299,13 @@ pub unsafe extern "C" fn dealloc(awaitable: *mut PyObject) {
     // SAFETY: nobody refers to it any more.
     unsafe {
         ffi::PyObject_GC_UnTrack(awaitable.cast());
+        trash::destroy(awaitable, destroy);
+    }
+}
+
+unsafe fn destroy(awaitable: *mut PyObject) {
+    // SAFETY: as above.
+    unsafe {
         py::preserving_exception(|| Acquire::from_ptr(awaitable).finish());
         let class = ffi::Py_TYPE(awaitable);
         ffi::PyObject_GC_Del(awaitable.cast());

@@ -15,6 +15,7 @@ use crate::local::{self, ThreadLocal};
 use crate::pool::{self, KINDS, Kind, Pool};
 use crate::py::{self, Global, PyResult, Raised, Ref, guard};
 use crate::statics;
+use crate::trash;
 
 fn class_of(kind: Kind) -> &'static Global {
     match kind {
@@ -397,6 +398,13 @@ unsafe extern "C" fn dealloc(pool: *mut PyObject) {
     // SAFETY: nobody refers to the pool any more, but for what its objects do in their destructors.
     unsafe {
         ffi::PyObject_GC_UnTrack(pool.cast());
+        trash::destroy(pool, destroy);
+    }
+}
+
+unsafe fn destroy(pool: *mut PyObject) {
+    // SAFETY: as above.
+    unsafe {
         let class = ffi::Py_TYPE(pool);
         py::preserving_exception(|| {
             if !(*pool.cast::<Pool>()).weak_references.is_null() {

@@ -17,6 +17,7 @@ use crate::awaitable;
 use crate::pool::{ASYNC_ONLY, Pool};
 use crate::py::{self, PyResult, Ref, guard};
 use crate::statics;
+use crate::trash;
 
 #[repr(C)]
 pub struct Handle {
@@ -465,6 +466,13 @@ pub unsafe extern "C" fn dealloc(handle: *mut PyObject) {
     // SAFETY: nobody refers to the handle any more.
     unsafe {
         ffi::PyObject_GC_UnTrack(handle.cast());
+        trash::destroy(handle, destroy);
+    }
+}
+
+unsafe fn destroy(handle: *mut PyObject) {
+    // SAFETY: as above.
+    unsafe {
         if !(*handle.cast::<Handle>()).weak_references.is_null() {
             py::preserving_exception(|| ffi::PyObject_ClearWeakRefs(handle));
         }

@@ -6,7 +6,7 @@
 //! | `pool` | the pools: when which code of the program runs, and what holds meanwhile |
 //! | `handle`, `awaitable`, `local` | what `with`, `await` and threads get |
 //! | `classes`, `api` | tables of what Python can call |
-//! | `py`, `statics` | references, errors, what lives for ever |
+//! | `py`, `statics`, `trash` | references, errors, what lives for ever, and what does not |
 //!
 //! What is not in the way of speed is written in Python: `fastalloc._cold`.
 
@@ -20,6 +20,7 @@ mod py;
 mod slots;
 mod statics;
 mod table;
+mod trash;
 
 use core::ffi::c_int;
 use core::ptr;

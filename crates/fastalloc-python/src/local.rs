@@ -14,6 +14,7 @@ use crate::handle;
 use crate::pool::Pool;
 use crate::py::{self, PyResult, Raised, Ref, guard};
 use crate::statics;
+use crate::trash;
 
 #[repr(C)]
 pub struct ThreadLocal {
@@ -224,6 +225,13 @@ unsafe extern "C" fn dealloc(pool: *mut PyObject) {
     // SAFETY: nobody refers to the pool any more.
     unsafe {
         ffi::PyObject_GC_UnTrack(pool.cast());
+        trash::destroy(pool, destroy);
+    }
+}
+
+unsafe fn destroy(pool: *mut PyObject) {
+    // SAFETY: as above.
+    unsafe {
         let class = ffi::Py_TYPE(pool);
         py::preserving_exception(|| {
             if !(*pool.cast::<ThreadLocal>()).weak_references.is_null() {

@@ -636,3 +636,40 @@ def test_a_handle_that_is_weakly_referenced_is_not_handed_out_again() -> None:
             stale.release()
     assert new.get() is not None
     new.release()
+
+
+@pytest.mark.parametrize("kind", ["handle", "pool", "subclass", "thread_local", "awaitable"])
+def test_deep_structures_are_freed_without_deep_recursion(kind: str) -> None:
+    output = run(
+        f"""
+        import gc, fastalloc
+
+        class Named(fastalloc.FixedPool):
+            pass
+
+        def deeper(thing):
+            def factory():
+                return kept.pop()
+            kept = [thing]
+            if "{kind}" == "awaitable":
+                pool = fastalloc.AsyncPool(object, 1, factory=factory, pre_initialize=True)
+                return pool.get_async()
+            if "{kind}" == "thread_local":
+                pool = fastalloc.ThreadLocalPool(object, 1, factory=factory, pre_initialize=True)
+                pool.available()
+                return pool
+            pool = (Named if "{kind}" == "subclass" else fastalloc.FixedPool)(object, 1, factory=factory, pre_initialize=True)
+            return pool.allocate() if "{kind}" == "handle" else pool
+
+        class Last:
+            def __del__(self):
+                print("freed")
+
+        gc.disable()
+        thing = Last()
+        for _ in range(5_000 if "{kind}" == "thread_local" else 100_000):
+            thing = deeper(thing)
+        del thing
+        """
+    )
+    assert output == "freed\n"
