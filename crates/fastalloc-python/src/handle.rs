@@ -157,12 +157,18 @@ pub fn lend(pool: &Pool, index: usize, class: *mut PyTypeObject) -> PyResult<Ref
     Ok(handle)
 }
 
-/// Lends a slot that is held to a handle that is idle.
+/// Lends a slot that is held to a handle that is idle, or gives the slot up.
 pub fn attach(pool: &Pool, index: usize, handle: &Ref) -> PyResult<()> {
+    if let Err(raised) = pool.check_open() {
+        pool.vacate_raised(index);
+        return Err(raised);
+    }
     // SAFETY: callers have seen that it is a handle.
     let active = unsafe { Handle::from_ptr(handle.as_ptr()) };
     let Some(before) = pool.inner(|inner| inner.slots.lend(index, handle.as_ptr().cast())) else {
-        return Err(py::raise(&statics::POOL_CLOSED, c"pool is closed"));
+        let raised = py::raise(&statics::POOL_CLOSED, c"pool is closed");
+        pool.vacate_raised(index);
+        return Err(raised);
     };
     active.index.set(index);
     // SAFETY: the pool is alive.

@@ -212,7 +212,7 @@ impl Pool {
         ))
     }
 
-    /// Hands out a slot that is held.
+    /// Hands out the object of a slot that is held, or gives the slot up.
     pub fn hand_out(&self, index: usize, start: Option<Instant>) -> PyResult<Ref> {
         if let Err(raised) = self.check_open() {
             self.vacate_raised(index);
@@ -221,7 +221,9 @@ impl Pool {
         let object = self.inner(|inner| inner.slots.hand_out(index));
         // SAFETY: null, or the pool's object.
         let Some(object) = (unsafe { Ref::borrowed(object.cast()) }) else {
-            return Err(py::raise(&statics::POOL_CLOSED, c"pool is closed"));
+            let raised = py::raise(&statics::POOL_CLOSED, c"pool is closed");
+            self.vacate_raised(index);
+            return Err(raised);
         };
         self.count_allocation(start);
         Ok(object)

@@ -222,6 +222,26 @@ def test_a_factory_may_close_its_pool(any_pool: Any) -> None:
     assert (pool.size(), pool.available()) == (0, 0)
 
 
+def test_a_pool_that_is_closed_while_an_object_is_made_ready_hands_nothing_out(any_pool: Any) -> None:
+    class Closing(Thing):
+        def reset(self) -> None:
+            pool.close()
+
+    def factory() -> Closing:
+        pool.close()
+        return Closing()
+
+    taken = [lambda: pool.get(), lambda: pool.allocate()]
+    if any_pool is ThreadSafePool:
+        taken += [lambda: pool.get(timeout=1), lambda: pool.allocate(timeout=1)]
+    for settings in ({"reset_method": "reset"}, {"factory": factory}):
+        for take in taken:
+            pool: Any = any_pool(Closing, 2, **settings)
+            with pytest.raises(PoolClosedError):
+                take()
+            assert (pool.size(), pool.available()) == (0, 0)
+
+
 def test_a_destructor_may_use_its_pool(any_pool: Any) -> None:
     class Noisy(Thing):
         def __del__(self) -> None:
