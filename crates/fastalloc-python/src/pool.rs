@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
-use crate::handle;
 use crate::py::{self, PyResult, Raised, Ref};
 use crate::slots::{Found, Object, Slots};
 use crate::statics;
@@ -571,9 +570,13 @@ impl Pool {
     /// Hands out nothing any more, and parts with all objects that nobody uses.
     pub fn close(&self) -> PyResult<()> {
         self.set(CLOSED, true);
-        let drained = self.inner(|inner| inner.slots.drain_free());
-        for object in drained {
-            self.destroy_drained(object);
+        let (objects, handles) = self.inner(|inner| inner.slots.drain_free());
+        for object in objects {
+            self.destroy(object);
+        }
+        for handle in handles {
+            // SAFETY: a reference that was the pool's.
+            drop(unsafe { Ref::owned(handle.cast()) });
         }
         if self.has(WAITED_FOR) {
             // SAFETY: the pool is alive.
@@ -582,16 +585,6 @@ impl Pool {
             }
         }
         Ok(())
-    }
-
-    /// Handles are not for the manager.
-    fn destroy_drained(&self, object: Object) {
-        if handle::is_handle(object.cast()) {
-            // SAFETY: a reference that was the pool's.
-            drop(unsafe { Ref::owned(object.cast()) });
-        } else {
-            self.destroy(object);
-        }
     }
 
     /// # Safety

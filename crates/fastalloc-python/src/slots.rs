@@ -393,8 +393,8 @@ impl Slots {
     }
 
     /// Takes all free objects, and the idle handles of all slots, out of the pool. The references are the caller's.
-    pub fn drain_free(&mut self) -> Vec<Object> {
-        let mut drained = Vec::new();
+    pub fn drain_free(&mut self) -> (Vec<Object>, Vec<Object>) {
+        let (mut objects, mut handles) = (Vec::new(), Vec::new());
         let mut held = Vec::new();
         for _ in 0..self.available() {
             if let Found::Object(index) = self.take() {
@@ -402,13 +402,13 @@ impl Slots {
             }
         }
         for index in held {
-            drained.push(self.empty(index));
+            objects.push(self.empty(index));
             self.set_free(index);
         }
         for slot in self.slots.iter_mut().filter(|slot| slot.state != State::Lent && !slot.handle.is_null()) {
-            drained.push(core::mem::replace(&mut slot.handle, core::ptr::null_mut()));
+            handles.push(core::mem::replace(&mut slot.handle, core::ptr::null_mut()));
         }
-        drained
+        (objects, handles)
     }
 
     /// Holds the slots in use, got by `get`, whose object `is_abandoned`.

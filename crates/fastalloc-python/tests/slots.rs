@@ -137,8 +137,10 @@ fn step(slots: &mut Slots, model: &mut Model, dice: &mut Dice, kinds: usize, nex
             }
         }
         8 if dice.roll(20) == 0 => {
-            let drained = slots.drain_free();
-            assert_eq!(drained.iter().filter(|pointer| pointer.addr() < 1 << 40).count(), model.free);
+            let (objects, handles) = slots.drain_free();
+            assert_eq!(objects.len(), model.free);
+            assert!(objects.iter().all(|pointer| pointer.addr() < 1 << 40));
+            assert!(handles.iter().all(|pointer| pointer.addr() >= 1 << 40));
             model.free = 0;
             if slots.capacity() < 60 {
                 slots.grow(3).unwrap();

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from fastalloc import AsyncPool, FixedPool, GrowingPool, PoolEmptyError, ThreadSafePool
+from fastalloc.handle import ContextHandle
 
 from .conftest import Thing
 
@@ -45,6 +47,20 @@ def test_an_object_in_use_is_destroyed_when_it_comes_back_to_a_closed_pool(manag
     assert gone == [free]
     pool.release(held)
     assert gone == [free, held]
+
+
+def test_handles_are_destroyed_like_other_objects(managed: Any) -> None:
+    gone: list[Any] = []
+    others = FixedPool(Thing, 3)
+    pool = managed(object, 3, factory=others.allocate, destroy=gone.append, pre_initialize=True)
+    with ExitStack() as stack:
+        if managed is not AsyncPool:
+            stack.enter_context(pool.allocate())
+    pool.close()
+    assert len(gone) == 3
+    assert all(isinstance(each, ContextHandle) for each in gone)
+    gone.clear()
+    assert others.size() == 0
 
 
 def test_objects_that_were_idle_or_alive_too_long_are_replaced(managed: Any) -> None:
