@@ -103,10 +103,11 @@ unsafe extern "C" fn release(pool: *mut PyObject, object: *mut PyObject) -> *mut
 unsafe extern "C" fn allocate(pool: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: a method of pools.
     unsafe {
-        if is_overridden(pool) {
-            return allocate_by_methods(pool, c"allocate");
+        match is_overridden(pool) {
+            Ok(false) => handle::allocate(Pool::from_ptr(pool), statics::HANDLE.as_type()),
+            Ok(true) => allocate_by_methods(pool, c"allocate"),
+            Err(Raised) => ptr::null_mut(),
         }
-        handle::allocate(Pool::from_ptr(pool), statics::HANDLE.as_type())
     }
 }
 
@@ -136,10 +137,11 @@ unsafe extern "C" fn allocate_waiting(
 unsafe extern "C" fn allocate_async(pool: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: a method of pools.
     unsafe {
-        if is_overridden(pool) {
-            return allocate_by_methods(pool, c"allocate_async");
+        match is_overridden(pool) {
+            Ok(false) => handle::allocate_async(Pool::from_ptr(pool)),
+            Ok(true) => allocate_by_methods(pool, c"allocate_async"),
+            Err(Raised) => ptr::null_mut(),
         }
-        handle::allocate_async(Pool::from_ptr(pool))
     }
 }
 
@@ -149,18 +151,23 @@ unsafe extern "C" fn allocate_async(pool: *mut PyObject, _: *mut PyObject) -> *m
 ///
 /// `pool` is a pool that is alive.
 #[inline(always)]
-pub unsafe fn is_overridden(pool: *mut PyObject) -> bool {
+pub unsafe fn is_overridden(pool: *mut PyObject) -> PyResult<bool> {
     // SAFETY: as demanded.
     let class = unsafe { ffi::Py_TYPE(pool) };
     // SAFETY: as demanded. Our own classes cannot be changed, others can.
-    unsafe { ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_IMMUTABLETYPE) == 0 && is_overridden_in(class) }
+    unsafe {
+        if ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_IMMUTABLETYPE) != 0 {
+            return Ok(false);
+        }
+        is_overridden_in(class)
+    }
 }
 
 #[inline(never)]
-unsafe fn is_overridden_in(class: *mut PyTypeObject) -> bool {
+unsafe fn is_overridden_in(class: *mut PyTypeObject) -> PyResult<bool> {
     let own = [&statics::FIXED, &statics::GROWING, &statics::THREAD_SAFE, &statics::ASYNC, &statics::THREAD_LOCAL];
     // SAFETY: the class is alive, and with this reference stays so, whatever its metaclass does.
-    let Some(class) = (unsafe { Ref::borrowed(class.cast()) }) else { return true };
+    let class = unsafe { Ref::borrowed(class.cast()) }.ok_or(Raised)?;
     let is_method = |name: &Global| -> PyResult<bool> {
         // SAFETY: both are alive.
         let found = unsafe { Ref::owned(ffi::PyObject_GetAttr(class.as_ptr(), name.get()))? };
@@ -174,15 +181,7 @@ unsafe fn is_overridden_in(class: *mut PyTypeObject) -> bool {
         }
         Ok(false)
     };
-    match is_method(&statics::GET).and_then(|get| Ok(get && is_method(&statics::RELEASE)?)) {
-        Ok(both) => !both,
-        Err(Raised) => {
-            // A metaclass that raises: its methods are to be found as usual.
-            // SAFETY: an exception is set.
-            unsafe { ffi::PyErr_Clear() };
-            true
-        }
-    }
+    Ok(!(is_method(&statics::GET)? && is_method(&statics::RELEASE)?))
 }
 
 /// # Safety

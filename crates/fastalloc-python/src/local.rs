@@ -122,8 +122,10 @@ unsafe extern "C" fn release(pool: *mut PyObject, object: *mut PyObject) -> *mut
 unsafe extern "C" fn allocate(pool: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: a method of these pools.
     unsafe {
-        if classes::is_overridden(pool) {
-            return classes::allocate_by_methods(pool, c"allocate");
+        match classes::is_overridden(pool) {
+            Ok(false) => {}
+            Ok(true) => return classes::allocate_by_methods(pool, c"allocate"),
+            Err(Raised) => return ptr::null_mut(),
         }
         let pool = ThreadLocal::from_ptr(pool);
         guard(|| {

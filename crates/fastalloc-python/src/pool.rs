@@ -440,11 +440,12 @@ impl Pool {
         let count = abandoned.len();
         for index in abandoned {
             // The order is that of their release, which nobody knows.
-            if self.has(MANAGED) {
-                let Err(Raised) = self.tell_manager_released(index) else { continue };
+            if !self.has(MANAGED) {
+                self.vacate(index);
+            } else if self.tell_manager_released(index).is_err() {
                 py::write_unraisable(self.as_ptr());
+                self.discard(index);
             }
-            self.vacate(index);
         }
         count
     }

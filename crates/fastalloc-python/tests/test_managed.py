@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from fastalloc import AsyncPool, FixedPool, GrowingPool, PoolEmptyError, ThreadSafePool
+from fastalloc.config import linear_growth
 from fastalloc.handle import ContextHandle
 
 from .conftest import Thing
 
 MANAGED = [FixedPool, GrowingPool, ThreadSafePool, AsyncPool]
+
+
+def unable_to_grow(cls: type[Any]) -> dict[str, Any]:
+    """Settings with which a pool has no more than its first capacity."""
+    return {"growth_config": linear_growth(1, 1)} if cls is GrowingPool else {}
 
 
 @pytest.fixture(params=MANAGED, ids=lambda cls: cls.__name__)
@@ -91,6 +97,27 @@ def test_a_validation_that_raises_costs_the_object_and_not_the_slot(managed: Any
         pool.get()
     assert gone == [thing]
     assert (pool.size(), pool.available()) == (0, 0)
+
+
+def test_an_abandoned_object_whose_release_cannot_be_noted_is_destroyed(
+    managed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from fastalloc._managed import Manager
+
+    def released(manager: Manager, obj: Any) -> bool:
+        raise ZeroDivisionError
+
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: told.append(error.exc_type))
+    monkeypatch.setattr(Manager, "released", released)
+    gone: list[int] = []
+    pool = managed(Thing, 1, destroy=lambda thing: gone.append(thing.resets), **unable_to_grow(managed))
+    pool.get().resets = 7
+    assert pool.get().resets == 0
+    assert (told, gone) == ([ZeroDivisionError], [7])
+    assert (pool.size(), pool.available()) == (1, 0)
 
 
 def test_a_hook_may_use_its_pool(managed: Any) -> None:

@@ -271,6 +271,28 @@ def test_allocate_uses_what_a_subclass_overrides(sync_pool: Any) -> None:
     assert log == ["get", "release"]
 
 
+def test_what_a_metaclass_raises_is_not_hidden(any_pool: Any) -> None:
+    class Moody(type):
+        raised: type[BaseException] | None = None
+
+        def __getattribute__(cls, name: str) -> Any:
+            if Moody.raised is not None and name in ("get", "release"):
+                raise Moody.raised
+            return super().__getattribute__(name)
+
+    class Pool(any_pool, metaclass=Moody):  # type: ignore[misc]
+        pass
+
+    pool = Pool(Thing, 1)
+    for raised in (KeyboardInterrupt, MemoryError, AttributeError):
+        Moody.raised = raised
+        with pytest.raises(raised):
+            pool.allocate()
+        Moody.raised = None
+        assert pool.size() == 0
+    pool.allocate()
+
+
 def test_a_pool_whose_init_was_not_called_raises(any_pool: Any) -> None:
     class Forgetful(any_pool):  # type: ignore[misc]
         def __init__(self) -> None:
