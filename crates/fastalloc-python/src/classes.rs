@@ -345,6 +345,9 @@ fn configure_pool(pool: &Pool, settings: &Ref) -> PyResult<()> {
         // SAFETY: `RuntimeError` is always alive.
         return Err(py::raise_builtin(unsafe { ffi::PyExc_RuntimeError }, c"the pool is initialized already"));
     }
+    if pool.has(pool::CLOSED) {
+        return Err(py::raise(&statics::POOL_CLOSED, c"pool was closed before it was initialized"));
+    }
     pool.inner(|inner| inner.slots.grow(capacity)).map_err(|error| pool::no_memory(&error))?;
     let before = pool.inner(|inner| {
         inner.counters.peak_capacity = capacity;
@@ -585,18 +588,47 @@ pub fn class(
     unsafe { Ref::owned(ffi::PyType_FromSpec(&raw mut spec)) }
 }
 
+/// The documentation of a class, which begins with what its `__init__` takes: `inspect.signature` reads it.
+macro_rules! doc {
+    ($name:literal, $growth:literal, $managed:literal, $text:literal) => {
+        match CStr::from_bytes_with_nul(
+            concat!(
+                $name,
+                "(obj_type, capacity, *, ",
+                $growth,
+                "factory=None, reset_method=None, enable_statistics=False, pre_initialize=False, check_reset_method=True",
+                $managed,
+                ")\n--\n\n",
+                $text,
+                "\0"
+            )
+            .as_bytes(),
+        ) {
+            Ok(text) => text,
+            Err(_) => panic!("a zero in the text"),
+        }
+    };
+    (grows $name:literal, $text:literal) => {
+        doc!(managed $name, "max_capacity=None, growth_config=None, ", $text)
+    };
+    (managed $name:literal, $growth:literal, $text:literal) => {
+        doc!($name, $growth, ", validate=None, destroy=None, max_idle=None, max_lifetime=None", $text)
+    };
+}
+
+const FIXED_DOC: &CStr = doc!(managed "FixedPool", "", "A pool that never grows.");
+const GROWING_DOC: &CStr = doc!(grows "GrowingPool", "A pool that grows when all its objects are in use.");
+const THREAD_SAFE_DOC: &CStr = doc!(grows "ThreadSafePool", "A pool that threads share, and can wait for.");
+const ASYNC_DOC: &CStr = doc!(grows "AsyncPool", "A pool for asyncio: tasks wait for objects, in order.");
+pub const THREAD_LOCAL_DOC: &CStr =
+    doc!("ThreadLocalPool", "", "", "A pool whose threads have objects of their own.");
+
 fn pool_class(kind: Kind) -> PyResult<Ref> {
     let (name, new, doc): (_, ffi::newfunc, _) = match kind {
-        Kind::Fixed => (c"fastalloc.FixedPool", new::<0> as _, c"A pool that never grows."),
-        Kind::Growing => {
-            (c"fastalloc.GrowingPool", new::<1> as _, c"A pool that grows when all its objects are in use.")
-        }
-        Kind::ThreadSafe => {
-            (c"fastalloc.ThreadSafePool", new::<2> as _, c"A pool that threads share, and can wait for.")
-        }
-        Kind::Async => {
-            (c"fastalloc.AsyncPool", new::<3> as _, c"A pool for asyncio: tasks wait for objects, in order.")
-        }
+        Kind::Fixed => (c"fastalloc.FixedPool", new::<0> as _, FIXED_DOC),
+        Kind::Growing => (c"fastalloc.GrowingPool", new::<1> as _, GROWING_DOC),
+        Kind::ThreadSafe => (c"fastalloc.ThreadSafePool", new::<2> as _, THREAD_SAFE_DOC),
+        Kind::Async => (c"fastalloc.AsyncPool", new::<3> as _, ASYNC_DOC),
     };
     let slots = vec![
         slot(ffi::Py_tp_new, function!(new, ffi::newfunc)),

@@ -179,9 +179,9 @@ unsafe extern "C" fn init(pool: *mut PyObject, arguments: *mut PyObject, keyword
     guard(|| {
         // SAFETY: a slot of these pools.
         let this = unsafe { ThreadLocal::from_ptr(pool) };
-        let class = py::attribute(&py::import(c"fastalloc._lanes")?, c"Lanes")?;
+        let configure = statics::cold(c"configure_thread_local")?;
         // SAFETY: a tuple, and a dict or null.
-        let lanes = unsafe { Ref::owned(ffi::PyObject_Call(class.as_ptr(), arguments, keywords))? };
+        let lanes = unsafe { Ref::owned(ffi::PyObject_Call(configure.as_ptr(), arguments, keywords))? };
         if !this.lanes.get().is_null() {
             // SAFETY: `RuntimeError` is always alive.
             return Err(py::raise_builtin(unsafe { ffi::PyExc_RuntimeError }, c"the pool is initialized already"));
@@ -256,7 +256,7 @@ pub fn class(size_of_pool: usize, weak_references: usize) -> PyResult<Ref> {
         slot(ffi::Py_tp_traverse, function!(traverse, ffi::traverseproc)),
         slot(ffi::Py_tp_clear, function!(clear, ffi::inquiry)),
         slot(ffi::Py_tp_repr, function!(repr, ffi::reprfunc)),
-        slot(ffi::Py_tp_doc, c"A pool whose threads have objects of their own.".as_ptr().cast()),
+        slot(ffi::Py_tp_doc, classes::THREAD_LOCAL_DOC.as_ptr().cast()),
     ];
     let mut methods = vec![
         no_arguments(c"get", get, c"get($self, /)\n--\n\nTake an object of this thread out; release() gives it back."),

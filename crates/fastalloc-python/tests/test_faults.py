@@ -231,7 +231,7 @@ def test_a_pool_that_is_closed_while_an_object_is_made_ready_hands_nothing_out(a
         pool.close()
         return Closing()
 
-    taken = [lambda: pool.get(), lambda: pool.allocate()]
+    taken: list[Any] = [lambda: pool.get(), lambda: pool.allocate()]
     if any_pool is ThreadSafePool:
         taken += [lambda: pool.get(timeout=1), lambda: pool.allocate(timeout=1)]
     for settings in ({"reset_method": "reset"}, {"factory": factory}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 import weakref
 from contextlib import ExitStack
@@ -64,6 +65,30 @@ def test_arguments_are_those_of_version_0_1(any_pool: Any) -> None:
         any_pool(Thing, 2, Thing)
     with pytest.raises(TypeError):
         any_pool(Thing, 2, colour="red")
+
+
+def test_arguments_can_be_inspected_and_errors_name_the_pool(any_pool: Any) -> None:
+    parameters = inspect.signature(any_pool).parameters
+    assert list(parameters)[:2] == ["obj_type", "capacity"]
+    for name, parameter in list(parameters.items())[2:]:
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        any_pool(Thing, 2, **{name: parameter.default})
+    assert ("max_capacity" in parameters) == (any_pool not in (FixedPool, ThreadLocalPool))
+    assert ("validate" in parameters) == (any_pool is not ThreadLocalPool)
+    assert any_pool.__doc__.startswith("A pool ")
+    name = any_pool.__name__
+    wrong: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((Thing,), {}),
+        ((Thing, 2, Thing), {}),
+        ((Thing, 2), {"colour": "red"}),
+        ((Thing, 2), {"_max_capacity": 4}),
+        ((Thing, 2), {"_growth_config": None}),
+        ((Thing, 2), {"_is_async": True}),
+        ((Thing, 2), {"is_async": True}),
+    ]
+    for arguments, keywords in wrong:
+        with pytest.raises(TypeError, match=rf"^{name}\(\) "):
+            any_pool(*arguments, **keywords)
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 1.5, "3", None])
@@ -305,6 +330,20 @@ def test_a_pool_whose_init_was_not_called_raises(any_pool: Any) -> None:
     with pytest.raises(RuntimeError, match="initialized already"):
         done = any_pool(Thing, 1)
         done.__init__(Thing, 1)
+
+
+def test_a_closed_pool_stays_closed_whatever_is_initialized(any_pool: Any) -> None:
+    early, late = any_pool.__new__(any_pool), any_pool(Thing, 1)
+    if any_pool is ThreadLocalPool:
+        early.__init__(Thing, 1)
+    early.close()
+    late.close()
+    for pool in (early, late):
+        with pytest.raises((RuntimeError, PoolClosedError)):
+            pool.__init__(Thing, 1)
+        assert pool.is_closed()
+        with pytest.raises((RuntimeError, PoolClosedError)):
+            pool.get()
 
 
 def test_growth(any_pool: Any) -> None:

@@ -366,13 +366,15 @@ async def test_close_wakes_all_tasks() -> None:
 async def test_a_pool_that_an_async_reset_closes_hands_nothing_out() -> None:
     class Closing(Thing):
         async def areset(self) -> None:
-            pool.close()
+            shut.close()
 
-    for take in (lambda: pool.get_async(), lambda: pool.allocate().__aenter__()):
-        pool = AsyncPool(Closing, 1, reset_method="areset")
+    shut: Any
+    takes: list[Any] = [lambda: shut.get_async(), lambda: shut.allocate().__aenter__()]
+    for take in takes:
+        shut = AsyncPool(Closing, 1, reset_method="areset")
         with pytest.raises(PoolClosedError):
             await take()
-        assert_whole(pool, 0)
+        assert_whole(shut, 0)
 
 
 async def test_handles_of_tasks(pool: AsyncPool[Thing]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import typing
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from . import _native
+from ._lanes import Lanes
 from ._managed import manager
 from ._waiting import acquire, enter, serve, wait, wake_all
 from .async_support.handle import AsyncContextHandle
@@ -27,6 +29,7 @@ __all__ = [
     "configure_async",
     "configure_fixed",
     "configure_growing",
+    "configure_thread_local",
     "configure_thread_safe",
     "deque",
     "enter",
@@ -48,17 +51,91 @@ def configure_fixed(
     reset_method: Any = None,
     enable_statistics: Any = False,
     pre_initialize: Any = False,
-    check_reset_method: bool = True,
+    check_reset_method: Any = True,
     validate: Any = None,
     destroy: Any = None,
     max_idle: Any = None,
     max_lifetime: Any = None,
-    _max_capacity: Any = None,
-    _growth_config: Any = None,
-    _is_async: bool = False,
+) -> tuple[Any, ...]:
+    """The settings of a `FixedPool`."""
+    return _checked(**locals())
+
+
+def _growing(name: str, *, grows: bool, is_async: bool) -> Callable[..., tuple[Any, ...]]:
+    """The function for the settings of a pool that may grow; if `grows`, it does without being told how."""
+
+    def configure(
+        obj_type: Any,
+        capacity: Any,
+        *,
+        max_capacity: Any = None,
+        growth_config: Any = None,
+        factory: Any = None,
+        reset_method: Any = None,
+        enable_statistics: Any = False,
+        pre_initialize: Any = False,
+        check_reset_method: Any = True,
+        validate: Any = None,
+        destroy: Any = None,
+        max_idle: Any = None,
+        max_lifetime: Any = None,
+    ) -> tuple[Any, ...]:
+        return _checked(**{**locals(), "grows": grows, "is_async": is_async})
+
+    # What is wrong with the arguments is said of the pool.
+    configure.__qualname__ = name
+    return configure
+
+
+configure_fixed.__qualname__ = "FixedPool"
+configure_growing = _growing("GrowingPool", grows=True, is_async=False)
+configure_thread_safe = _growing("ThreadSafePool", grows=False, is_async=False)
+configure_async = _growing("AsyncPool", grows=False, is_async=True)
+
+
+def configure_thread_local(
+    obj_type: Any,
+    capacity: Any,
+    *,
+    factory: Any = None,
+    reset_method: Any = None,
+    enable_statistics: Any = False,
+    pre_initialize: Any = False,
+    check_reset_method: Any = True,
+) -> Lanes:
+    """The lanes of a `ThreadLocalPool`."""
+    settings = locals()
+    cls = _checked(**settings)[0]
+    return Lanes(cls, int(capacity), bool(enable_statistics), lambda: _native.FixedPool(**settings))
+
+
+configure_thread_local.__qualname__ = "ThreadLocalPool"
+
+
+def _checked(
+    *,
+    obj_type: Any,
+    capacity: Any,
+    factory: Any,
+    reset_method: Any,
+    enable_statistics: Any,
+    pre_initialize: Any,
+    check_reset_method: Any,
+    validate: Any = None,
+    destroy: Any = None,
+    max_idle: Any = None,
+    max_lifetime: Any = None,
+    max_capacity: Any = None,
+    growth_config: Any = None,
+    grows: bool = False,
+    is_async: bool = False,
 ) -> tuple[Any, ...]:
     """Check the settings of a pool, and return what the native part wants to know, in its order."""
     capacity = int(validate_capacity(capacity))
+    if grows or max_capacity is not None or growth_config is not None:
+        max_capacity = validate_max_capacity(capacity, max_capacity)
+        if growth_config is None:
+            growth_config = linear_growth(max(1, capacity // 2), max_capacity)
     if capacity > 2**32 - 2:
         raise InvalidCapacityError(capacity, f"capacity must be below 2**32 - 1, got {capacity}")
     # `isinstance` knows `list`, but not `list[int]`.
@@ -84,7 +161,7 @@ def configure_fixed(
     else:
         reset_method = None
     if is_coroutine:
-        if not _is_async:
+        if not is_async:
             raise PoolConfigurationError("factory and reset_method cannot be async, but in an AsyncPool")
         if pre_initialize:
             raise PoolConfigurationError("objects of an async factory or reset_method cannot be made in advance")
@@ -92,34 +169,7 @@ def configure_fixed(
     # `obj_type()` may differ from `cls()`: it may remember its parameters.
     maker = obj_type if factory is None and obj_type is not cls else factory
     managed = manager(validate, destroy, max_idle, max_lifetime)
-    return cls, capacity, maker, reset_method, flags, bool(pre_initialize), _growth_config, _max_capacity, managed
-
-
-def configure_growing(
-    obj_type: Any, capacity: Any, *, max_capacity: Any = None, growth_config: Any = None, **settings: Any
-) -> tuple[Any, ...]:
-    """The same for pools that grow."""
-    capacity = validate_capacity(capacity)
-    max_capacity = validate_max_capacity(capacity, max_capacity)
-    if growth_config is None:
-        growth_config = linear_growth(max(1, capacity // 2), max_capacity)
-    return configure_fixed(
-        obj_type, capacity, _max_capacity=max_capacity, _growth_config=growth_config, **settings
-    )
-
-
-def configure_thread_safe(
-    obj_type: Any, capacity: Any, *, max_capacity: Any = None, growth_config: Any = None, **settings: Any
-) -> tuple[Any, ...]:
-    """The same for pools that grow if that is asked for."""
-    if max_capacity is None and growth_config is None:
-        return configure_fixed(obj_type, capacity, **settings)
-    return configure_growing(obj_type, capacity, max_capacity=max_capacity, growth_config=growth_config, **settings)
-
-
-def configure_async(obj_type: Any, capacity: Any, **settings: Any) -> tuple[Any, ...]:
-    """The same for pools whose factory and reset may be async."""
-    return configure_thread_safe(obj_type, capacity, _is_async=True, **settings)
+    return cls, capacity, maker, reset_method, flags, bool(pre_initialize), growth_config, max_capacity, managed
 
 
 def allocate(pool: Any) -> ContextHandle[Any]:

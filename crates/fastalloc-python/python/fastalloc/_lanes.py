@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from . import _native
 from .exceptions import AlreadyReleasedError, PoolClosedError
 from .stats.collector import StatsCollector
-from .utils import validate_capacity, validate_type
+from .utils import validate_type
 
 
 class _Thread:
@@ -29,32 +30,15 @@ class Lanes:
     """Which lane is whose."""
 
     def __init__(
-        self,
-        obj_type: Any,
-        capacity: Any,
-        *,
-        factory: Any = None,
-        reset_method: Any = None,
-        enable_statistics: Any = False,
-        pre_initialize: Any = False,
-        check_reset_method: bool = True,
+        self, cls: type[Any], capacity: int, statistics: bool, make: Callable[[], _native.FixedPool[Any]]
     ) -> None:
-        from ._cold import configure_fixed
-
-        self._arguments = (obj_type, capacity)
-        self._settings = {
-            "factory": factory,
-            "reset_method": reset_method,
-            "enable_statistics": enable_statistics,
-            "pre_initialize": pre_initialize,
-            "check_reset_method": check_reset_method,
-        }
-        self._class = configure_fixed(*self._arguments, **self._settings)[0]
-        self._capacity = validate_capacity(capacity)
+        self._class = cls
+        self._capacity = capacity
+        self._make = make
         self._local = threading.local()
         self._lanes: dict[int, _native.FixedPool[Any]] = {}
         # What the lanes of threads that have ended had counted.
-        self._ended = StatsCollector(enabled=bool(enable_statistics))
+        self._ended = StatsCollector(enabled=statistics)
         self._closed = False
         self._pool: Any = lambda: None
 
@@ -69,7 +53,7 @@ class Lanes:
             return thread.lane
         if self._closed:
             raise PoolClosedError("pool is closed")
-        lane: _native.FixedPool[Any] = _native.FixedPool(*self._arguments, **self._settings)
+        lane = self._make()
         self._local.thread = _Thread(self, lane)
         self._lanes[id(lane)] = lane
         if self._closed:
