@@ -1,9 +1,10 @@
 //! Functions of the module for the parts of pools that are written in Python: `fastalloc._cold`.
 //!
-//! Slots that are held are known to Python by their index. A wrong index raises, or does nothing: it cannot do harm to memory.
+//! Slots that are held are known to Python by the claim that owns them.
 
 use pyo3_ffi::{self as ffi, PyObject};
 
+use crate::claim::{self, Claim};
 use crate::classes::pool_of;
 use crate::handle;
 use crate::pool::Pool;
@@ -12,109 +13,140 @@ use crate::statics;
 
 type Arguments = *mut *mut PyObject;
 
-/// A pool, and as many more arguments.
+/// All arguments, of which there must be that many.
 ///
 /// # Safety
 ///
 /// The arguments are those that Python has passed.
-unsafe fn take<'a, const N: usize>(arguments: Arguments, count: ffi::Py_ssize_t) -> PyResult<(&'a Pool, [Ref; N])> {
-    if count != N as ffi::Py_ssize_t + 1 {
+unsafe fn take_all<const N: usize>(arguments: Arguments, count: ffi::Py_ssize_t) -> PyResult<[Ref; N]> {
+    if count != N as ffi::Py_ssize_t {
         // SAFETY: `TypeError` is always alive.
         return Err(py::raise_builtin(unsafe { ffi::PyExc_TypeError }, c"wrong number of arguments"));
     }
     // SAFETY: that many arguments, all alive.
-    unsafe {
-        let pool = pool_of(*arguments)?;
-        let rest = core::array::from_fn(|position| Ref::borrowed(*arguments.add(position + 1)));
-        if rest.iter().any(Option::is_none) {
-            return Err(Raised);
-        }
-        Ok((pool, rest.map(Option::unwrap)))
+    let references: [Option<Ref>; N] =
+        core::array::from_fn(|position| unsafe { Ref::borrowed(*arguments.add(position)) });
+    if references.iter().any(Option::is_none) {
+        return Err(Raised);
     }
+    Ok(references.map(Option::unwrap))
 }
 
-fn held(pool: &Pool, index: &Ref) -> PyResult<usize> {
-    let index = py::to_index(index)?;
-    if pool.inner(|inner| inner.slots.is_held(index)) {
-        return Ok(index);
+/// A pool, and no more arguments.
+///
+/// # Safety
+///
+/// As for `take_all`, and the argument outlives `'a`.
+unsafe fn take_pool<'a>(arguments: Arguments, count: ffi::Py_ssize_t) -> PyResult<&'a Pool> {
+    // SAFETY: as demanded.
+    unsafe {
+        let [pool] = take_all(arguments, count)?;
+        pool_of(pool.as_ptr())
     }
-    Err(py::raise(&statics::POOL_CLOSED, c"pool is closed"))
 }
 
 fn none() -> PyResult<*mut PyObject> {
     Ok(Ref::none().into_ptr())
 }
 
-/// `reserve(pool)`: holds a slot; `(index, needs an object)`, or `None`.
+/// `reserve(pool)`: a claim on a slot that is held, or `None`.
 pub unsafe extern "C" fn reserve(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
-        let Some((index, is_new)) = pool.reserve()? else { return none() };
-        match py::integer(index).and_then(|index| py::tuple([index, py::boolean(is_new)])) {
-            Ok(tuple) => Ok(tuple.into_ptr()),
-            Err(Raised) => {
-                pool.vacate_raised(index);
-                Err(Raised)
-            }
+        let pool = unsafe { take_pool(arguments, count)? };
+        match pool.reserve()? {
+            Some((index, _)) => Ok(claim::holding(pool, index)?.into_ptr()),
+            None => none(),
         }
     })
 }
 
-/// `ready(pool, index, is_new)`: makes the object ready to be handed out, or raises and gives the slot up.
-pub unsafe extern "C" fn ready(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+/// `join(pool, waker)`: a claim at the end of the line. The waker is called when it is no longer in line; if that returns false,
+/// nobody will come for what it got.
+pub unsafe extern "C" fn join(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        let index = held(pool, &index)?;
-        pool.ready(index, pool.object(index).is_none())?;
+        let [pool, waker] = unsafe { take_all(arguments, count)? };
+        // SAFETY: `pool` outlives it.
+        Ok(claim::join(unsafe { pool_of(pool.as_ptr())? }, waker)?.into_ptr())
+    })
+}
+
+/// `look_again(pool)`: serves the line if there is something to be had.
+pub unsafe extern "C" fn look_again(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+    guard(|| {
+        // SAFETY: Python's arguments.
+        claim::look_again(unsafe { take_pool(arguments, count)? })?;
         none()
     })
 }
 
-/// `fill(pool, index, object)`: puts an object in.
+/// `waiting(pool)`: how many are in line.
+pub unsafe extern "C" fn waiting(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+    guard(|| {
+        // SAFETY: Python's arguments.
+        let pool = unsafe { take_pool(arguments, count)? };
+        Ok(py::integer(pool.inner(|inner| inner.line.len()))?.into_ptr())
+    })
+}
+
+/// `is_settled(claim)`: whether it is no longer in line.
+pub unsafe extern "C" fn is_settled(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+    guard(|| {
+        // SAFETY: Python's arguments.
+        let [claim] = unsafe { take_all(arguments, count)? };
+        Ok(py::boolean(Claim::of(&claim)?.is_settled()).into_ptr())
+    })
+}
+
+/// `fill(claim, object)`: puts an object in.
 pub unsafe extern "C" fn fill(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index, object]) = unsafe { take(arguments, count)? };
-        pool.fill(held(pool, &index)?, object)?;
+        let [claim, object] = unsafe { take_all(arguments, count)? };
+        let held = Claim::of(&claim)?.expose()?;
+        held.pool().fill(held.index, object)?;
         none()
     })
 }
 
-/// `object_in(pool, index)`: the object in a slot that is held, or `None`.
+/// `object_in(claim)`: the object in the slot, or `None`.
 pub unsafe extern "C" fn object_in(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        Ok(pool.object(held(pool, &index)?).unwrap_or_else(Ref::none).into_ptr())
+        let [claim] = unsafe { take_all(arguments, count)? };
+        let held = Claim::of(&claim)?.expose()?;
+        Ok(held.pool().object(held.index).unwrap_or_else(Ref::none).into_ptr())
     })
 }
 
-/// `has_object(pool, index)`: whether a slot that is held has one.
+/// `has_object(claim)`: whether there is one in the slot.
 pub unsafe extern "C" fn has_object(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        Ok(py::boolean(pool.object(held(pool, &index)?).is_some()).into_ptr())
+        let [claim] = unsafe { take_all(arguments, count)? };
+        let held = Claim::of(&claim)?.held()?;
+        Ok(py::boolean(held.pool().object(held.index).is_some()).into_ptr())
     })
 }
 
-/// `is_fit(pool, index)`: whether the manager lets an object be used again.
+/// `is_fit(claim)`: whether the manager lets the object be used again.
 pub unsafe extern "C" fn is_fit(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        Ok(py::boolean(pool.is_fit(held(pool, &index)?)?).into_ptr())
+        let [claim] = unsafe { take_all(arguments, count)? };
+        let held = Claim::of(&claim)?.expose()?;
+        Ok(py::boolean(held.pool().is_fit(held.index)?).into_ptr())
     })
 }
 
-/// `empty(pool, index)`: parts with the object of a slot, which stays held.
+/// `empty(claim)`: parts with the object in the slot, which stays the claim's.
 pub unsafe extern "C" fn empty(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        pool.empty(held(pool, &index)?);
+        let [claim] = unsafe { take_all(arguments, count)? };
+        let held = Claim::of(&claim)?.expose()?;
+        held.pool().empty(held.index);
         none()
     })
 }
@@ -123,7 +155,9 @@ pub unsafe extern "C" fn empty(_: *mut PyObject, arguments: Arguments, count: ff
 pub unsafe extern "C" fn has_out(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [object]) = unsafe { take(arguments, count)? };
+        let [pool, object] = unsafe { take_all(arguments, count)? };
+        // SAFETY: `pool` outlives it.
+        let pool: &Pool = unsafe { pool_of(pool.as_ptr())? };
         Ok(py::boolean(pool.inner(|inner| inner.slots.has_out(object.as_ptr().cast()))).into_ptr())
     })
 }
@@ -132,52 +166,54 @@ pub unsafe extern "C" fn has_out(_: *mut PyObject, arguments: Arguments, count: 
 pub unsafe extern "C" fn count_reset(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         pool.inner(|inner| inner.counters.resets += 1);
         none()
     })
 }
 
-/// `hand_out(pool, index)`: the object, in use from now on.
+/// `hand_out(claim)`: the object, in use from now on.
 pub unsafe extern "C" fn hand_out(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        Ok(pool.hand_out(held(pool, &index)?, None)?.into_ptr())
+        let [claim] = unsafe { take_all(arguments, count)? };
+        let held = Claim::of(&claim)?.take()?;
+        Ok(held.pool().hand_out(held.index, None)?.into_ptr())
     })
 }
 
-/// `lend(pool, index, handle)`: as `hand_out`, to a handle that waits for an object.
+/// `lend(claim, handle)`: as `hand_out`, to a handle that waits for an object.
 pub unsafe extern "C" fn lend(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index, handle]) = unsafe { take(arguments, count)? };
-        let index = held(pool, &index)?;
+        let [claim, handle] = unsafe { take_all(arguments, count)? };
+        let claim = Claim::of(&claim)?;
         if !handle::is_handle(handle.as_ptr()) || !handle::is_pending(&handle) {
             return Err(py::raise(&statics::ALREADY_RELEASED, c"object has already been released"));
         }
-        handle::attach(pool, index, &handle)?;
-        pool.count_allocation(None);
-        Ok(pool.object(index).unwrap_or_else(Ref::none).into_ptr())
+        let held = claim.take()?;
+        handle::attach(held.pool(), held.index, &handle)?;
+        held.pool().count_allocation(None);
+        Ok(held.pool().object(held.index).unwrap_or_else(Ref::none).into_ptr())
     })
 }
 
-/// `vacate(pool, index)`: passes a slot that is held to the next who waits, or makes it free.
+/// `vacate(claim)`: leaves the line, or passes the slot to the next who waits, or makes it free.
 pub unsafe extern "C" fn vacate(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        pool.vacate(py::to_index(&index)?);
+        let [claim] = unsafe { take_all(arguments, count)? };
+        Claim::of(&claim)?.give_up(false);
         none()
     })
 }
 
-/// `discard(pool, index)`: parts with the object, and does the same.
+/// `discard(claim)`: parts with the object, and does the same.
 pub unsafe extern "C" fn discard(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, [index]) = unsafe { take(arguments, count)? };
-        pool.discard(py::to_index(&index)?);
+        let [claim] = unsafe { take_all(arguments, count)? };
+        Claim::of(&claim)?.give_up(true);
         none()
     })
 }
@@ -186,7 +222,7 @@ pub unsafe extern "C" fn discard(_: *mut PyObject, arguments: Arguments, count: 
 pub unsafe extern "C" fn reclaim(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         Ok(py::integer(pool.reclaim_abandoned())?.into_ptr())
     })
 }
@@ -195,7 +231,7 @@ pub unsafe extern "C" fn reclaim(_: *mut PyObject, arguments: Arguments, count: 
 pub unsafe extern "C" fn drop_idle(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         pool.check_open()?;
         let held = pool.inner(|inner| if inner.slots.available() == 0 { None } else { Some(inner.slots.take()) });
         match held {
@@ -209,35 +245,11 @@ pub unsafe extern "C" fn drop_idle(_: *mut PyObject, arguments: Arguments, count
     })
 }
 
-/// `wait(pool, change)`: one more or one less waits.
-pub unsafe extern "C" fn wait(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
-    guard(|| {
-        // SAFETY: Python's arguments.
-        let (pool, [more]) = unsafe { take(arguments, count)? };
-        let waiting = pool.waiting.get();
-        pool.waiting.set(if py::is_true(&more)? { waiting + 1 } else { waiting.saturating_sub(1) });
-        pool.set(crate::pool::WAITED_FOR, pool.waiting.get() > 0);
-        none()
-    })
-}
-
-/// `waiters(pool)`: the queue of those who wait.
-pub unsafe extern "C" fn waiters(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
-    guard(|| {
-        // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
-        match pool.inner(|inner| inner.settings.waiters.clone()) {
-            Some(waiters) => Ok(waiters.into_ptr()),
-            None => Err(py::raise(&statics::POOL_CLOSED, c"pool is closed")),
-        }
-    })
-}
-
 /// `settings(pool)`: object type, factory, reset method, statistics, manager.
 pub unsafe extern "C" fn settings(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         let [class, factory, reset, manager] = pool.inner(|inner| {
             let settings = &inner.settings;
             [&settings.class, &settings.factory, &settings.reset, &settings.manager].map(Option::clone)
@@ -253,7 +265,7 @@ pub unsafe extern "C" fn settings(_: *mut PyObject, arguments: Arguments, count:
 pub unsafe extern "C" fn counters(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         let (counters, in_use, capacity) =
             pool.inner(|inner| (inner.counters, inner.slots.in_use(), inner.slots.capacity()));
         let values = [
@@ -287,7 +299,7 @@ pub unsafe extern "C" fn reset_counters(
 ) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         pool.inner(|inner| inner.counters = crate::pool::Counters::default());
         none()
     })
@@ -297,7 +309,7 @@ pub unsafe extern "C" fn reset_counters(
 pub unsafe extern "C" fn bookkeeping(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
-        let (pool, []) = unsafe { take(arguments, count)? };
+        let pool = unsafe { take_pool(arguments, count)? };
         Ok(py::integer(pool.inner(|inner| inner.slots.bytes()))?.into_ptr())
     })
 }
@@ -305,24 +317,25 @@ pub unsafe extern "C" fn bookkeeping(_: *mut PyObject, arguments: Arguments, cou
 type Function = unsafe extern "C" fn(*mut PyObject, Arguments, ffi::Py_ssize_t) -> *mut PyObject;
 
 pub fn methods() -> Vec<ffi::PyMethodDef> {
-    let functions: [(&'static core::ffi::CStr, Function, &'static core::ffi::CStr); 21] = [
+    let functions: [(&'static core::ffi::CStr, Function, &'static core::ffi::CStr); 22] = [
         (c"reserve", reserve, c"reserve(pool, /)\n--\n\n"),
-        (c"ready", ready, c"ready(pool, index, /)\n--\n\n"),
-        (c"fill", fill, c"fill(pool, index, obj, /)\n--\n\n"),
-        (c"object_in", object_in, c"object_in(pool, index, /)\n--\n\n"),
-        (c"has_object", has_object, c"has_object(pool, index, /)\n--\n\n"),
-        (c"is_fit", is_fit, c"is_fit(pool, index, /)\n--\n\n"),
-        (c"empty", empty, c"empty(pool, index, /)\n--\n\n"),
+        (c"join", join, c"join(pool, waker, /)\n--\n\n"),
+        (c"look_again", look_again, c"look_again(pool, /)\n--\n\n"),
+        (c"waiting", waiting, c"waiting(pool, /)\n--\n\n"),
+        (c"is_settled", is_settled, c"is_settled(claim, /)\n--\n\n"),
+        (c"fill", fill, c"fill(claim, obj, /)\n--\n\n"),
+        (c"object_in", object_in, c"object_in(claim, /)\n--\n\n"),
+        (c"has_object", has_object, c"has_object(claim, /)\n--\n\n"),
+        (c"is_fit", is_fit, c"is_fit(claim, /)\n--\n\n"),
+        (c"empty", empty, c"empty(claim, /)\n--\n\n"),
         (c"has_out", has_out, c"has_out(pool, obj, /)\n--\n\n"),
         (c"count_reset", count_reset, c"count_reset(pool, /)\n--\n\n"),
-        (c"hand_out", hand_out, c"hand_out(pool, index, /)\n--\n\n"),
-        (c"lend", lend, c"lend(pool, index, handle, /)\n--\n\n"),
-        (c"vacate", vacate, c"vacate(pool, index, /)\n--\n\n"),
-        (c"discard", discard, c"discard(pool, index, /)\n--\n\n"),
+        (c"hand_out", hand_out, c"hand_out(claim, /)\n--\n\n"),
+        (c"lend", lend, c"lend(claim, handle, /)\n--\n\n"),
+        (c"vacate", vacate, c"vacate(claim, /)\n--\n\n"),
+        (c"discard", discard, c"discard(claim, /)\n--\n\n"),
         (c"reclaim", reclaim, c"reclaim(pool, /)\n--\n\n"),
         (c"drop_idle", drop_idle, c"drop_idle(pool, /)\n--\n\n"),
-        (c"wait", wait, c"wait(pool, more, /)\n--\n\n"),
-        (c"waiters", waiters, c"waiters(pool, /)\n--\n\n"),
         (c"settings", settings, c"settings(pool, /)\n--\n\n"),
         (c"counters", counters, c"counters(pool, /)\n--\n\n"),
         (c"reset_counters", reset_counters, c"reset_counters(pool, /)\n--\n\n"),

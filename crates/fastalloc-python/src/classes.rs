@@ -10,6 +10,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::awaitable::{self, Acquire};
+use crate::claim::{self, Claim};
 use crate::handle::{self, Handle, SelfReturning};
 use crate::local::{self, ThreadLocal};
 use crate::pool::{self, KINDS, Kind, Pool};
@@ -77,12 +78,21 @@ unsafe extern "C" fn get_waiting(
     })
 }
 
-/// Holds a slot with an object, and waits for that.
+/// Holds a slot with an object, and waits for that, if there is a `timeout`.
 fn wait(pool: &Pool, timeout: Option<Ref>) -> PyResult<usize> {
     let Some(timeout) = timeout else { return pool.prepare() };
-    // SAFETY: the pool is alive.
-    let object = unsafe { Ref::borrowed(pool.as_ptr()) }.ok_or(Raised)?;
-    py::to_index(&py::call(&statics::cold(c"wait")?, [&object, &timeout])?)
+    let seconds = claim::seconds(timeout)?;
+    if let Some(index) = pool.try_prepare()? {
+        return Ok(index);
+    }
+    if let Some(seconds) = &seconds {
+        if py::to_f64(seconds)? == 0.0 {
+            return pool.prepare();
+        }
+    }
+    let index = claim::wait_in_thread(pool, seconds.as_ref())?.index;
+    pool.ready(index, pool.object(index).is_none())?;
+    Ok(index)
 }
 
 unsafe extern "C" fn release(pool: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
@@ -124,6 +134,13 @@ unsafe extern "C" fn allocate_waiting(
     guard(|| {
         // SAFETY: Python's arguments.
         let timeout = unsafe { py::one_optional(arguments, count, names, c"timeout", false)? };
+        // SAFETY: a method of pools.
+        if unsafe { is_overridden(pool)? } {
+            // SAFETY: a method of pools.
+            let pool = unsafe { Ref::borrowed(pool) }.ok_or(Raised)?;
+            let timeout = timeout.ok_or(Raised)?;
+            return Ok(py::call(&statics::cold(c"allocate_waiting")?, [&pool, &timeout])?.into_ptr());
+        }
         // SAFETY: a method of pools.
         let pool = unsafe { Pool::from_ptr(pool) };
         let start = pool.start_allocation();
@@ -208,9 +225,10 @@ unsafe extern "C" fn get_async(
             // SAFETY: Python's arguments.
             unsafe { py::one_optional(arguments, count, names, c"timeout", false)? }
         };
+        let seconds = timeout.map_or(Ok(None), claim::seconds)?;
         // SAFETY: a method of pools.
         let pool = unsafe { Pool::from_ptr(pool) };
-        Ok(awaitable::acquire(pool, timeout)?.into_ptr())
+        Ok(awaitable::acquire(pool, seconds)?.into_ptr())
     })
 }
 
@@ -254,7 +272,7 @@ unsafe extern "C" fn close(pool: *mut PyObject, _: *mut PyObject) -> *mut PyObje
     // SAFETY: a method of pools.
     let pool = unsafe { Pool::from_ptr(pool) };
     guard(|| {
-        pool.close()?;
+        pool.close();
         Ok(Ref::none().into_ptr())
     })
 }
@@ -360,15 +378,10 @@ fn configure_pool(pool: &Pool, settings: &Ref) -> PyResult<()> {
                 growth: optional(6),
                 max_capacity: optional(7),
                 manager: optional(8),
-                waiters: None,
             },
         )
     });
     drop(before);
-    if matches!(pool.kind, Kind::ThreadSafe | Kind::Async) {
-        let waiters = py::call0(&statics::cold(c"deque")?)?;
-        pool.inner(|inner| inner.settings.waiters = Some(waiters));
-    }
     let managed = if pool.inner(|inner| inner.settings.manager.is_some()) { pool::MANAGED } else { 0 };
     let reset = if pool.inner(|inner| inner.settings.reset.is_some()) { pool::RESET } else { 0 };
     let allowed = pool::STATISTICS | pool::ASYNC_ONLY | pool::LENIENT_RESET;
@@ -620,8 +633,7 @@ const FIXED_DOC: &CStr = doc!(managed "FixedPool", "", "A pool that never grows.
 const GROWING_DOC: &CStr = doc!(grows "GrowingPool", "A pool that grows when all its objects are in use.");
 const THREAD_SAFE_DOC: &CStr = doc!(grows "ThreadSafePool", "A pool that threads share, and can wait for.");
 const ASYNC_DOC: &CStr = doc!(grows "AsyncPool", "A pool for asyncio: tasks wait for objects, in order.");
-pub const THREAD_LOCAL_DOC: &CStr =
-    doc!("ThreadLocalPool", "", "", "A pool whose threads have objects of their own.");
+pub const THREAD_LOCAL_DOC: &CStr = doc!("ThreadLocalPool", "", "", "A pool whose threads have objects of their own.");
 
 fn pool_class(kind: Kind) -> PyResult<Ref> {
     let (name, new, doc): (_, ffi::newfunc, _) = match kind {
@@ -762,6 +774,19 @@ pub fn init() -> PyResult<()> {
     )?;
     statics::ASYNC_HANDLE.set(async_class);
 
+    statics::CLAIM.set(class(
+        c"fastalloc._native.Claim",
+        size_of::<Claim>(),
+        ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        vec![
+            slot(ffi::Py_tp_dealloc, function!(claim::dealloc, ffi::destructor)),
+            slot(ffi::Py_tp_traverse, function!(claim::traverse, ffi::traverseproc)),
+            slot(ffi::Py_tp_clear, function!(claim::clear, ffi::inquiry)),
+        ],
+        Vec::new(),
+        &[],
+    )?);
+
     statics::ACQUIRE.set(awaitable_class(
         c"fastalloc._native.Acquire",
         size_of::<Acquire>(),
@@ -820,7 +845,7 @@ pub const FLAGS: [(&CStr, u32); 3] =
     [(c"STATISTICS", pool::STATISTICS), (c"ASYNC_ONLY", pool::ASYNC_ONLY), (c"LENIENT_RESET", pool::LENIENT_RESET)];
 
 /// Under what names the module has what.
-pub fn members() -> [(&'static CStr, &'static Global); 7] {
+pub fn members() -> [(&'static CStr, &'static Global); 8] {
     [
         (c"FixedPool", &statics::FIXED),
         (c"GrowingPool", &statics::GROWING),
@@ -829,5 +854,6 @@ pub fn members() -> [(&'static CStr, &'static Global); 7] {
         (c"ThreadLocalPool", &statics::THREAD_LOCAL),
         (c"PoolHandle", &statics::HANDLE),
         (c"AsyncPoolHandle", &statics::ASYNC_HANDLE),
+        (c"Claim", &statics::CLAIM),
     ]
 }

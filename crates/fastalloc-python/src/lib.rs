@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `slots`, `table` | which object is whose: no Python, no unsafe code |
 //! | `pool` | the pools: when which code of the program runs, and what holds meanwhile |
+//! | `claim` | the line of those who wait, and slots on their way |
 //! | `handle`, `awaitable`, `local` | what `with`, `await` and threads get |
 //! | `classes`, `api` | tables of what Python can call |
 //! | `py`, `statics`, `trash` | references, errors, what lives for ever, and what does not |
@@ -12,6 +13,7 @@
 
 mod api;
 mod awaitable;
+mod claim;
 mod classes;
 mod handle;
 mod local;

@@ -10,10 +10,12 @@
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_int;
 use core::ptr;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
+use crate::claim;
 use crate::py::{self, PyResult, Raised, Ref};
 use crate::slots::{Found, Object, Slots};
 use crate::statics;
@@ -55,13 +57,11 @@ pub struct Settings {
     /// An `int`, of a `GrowingPool`.
     pub max_capacity: Option<Ref>,
     pub manager: Option<Ref>,
-    /// A `deque` of those who wait.
-    pub waiters: Option<Ref>,
 }
 
 impl Settings {
     fn references(&self) -> impl Iterator<Item = *mut PyObject> + '_ {
-        [&self.class, &self.factory, &self.reset, &self.growth, &self.max_capacity, &self.manager, &self.waiters]
+        [&self.class, &self.factory, &self.reset, &self.growth, &self.max_capacity, &self.manager]
             .into_iter()
             .flatten()
             .map(Ref::as_ptr)
@@ -107,6 +107,8 @@ impl Sample {
 #[derive(Default)]
 pub struct Inner {
     pub slots: Slots,
+    /// The claims of those who wait, the first in front: not owned.
+    pub line: VecDeque<*mut PyObject>,
     pub settings: Settings,
     pub counters: Counters,
 }
@@ -118,8 +120,6 @@ pub struct Pool {
     /// Zero in a pool whose `get` and `release` only move objects.
     pub flags: Cell<u32>,
     pub kind: Kind,
-    /// How many wait, or have been given an object and not seen it yet.
-    pub waiting: Cell<usize>,
     inner: UnsafeCell<Inner>,
 }
 
@@ -164,7 +164,6 @@ impl Pool {
             (&raw mut (*pool).weak_references).write(ptr::null_mut());
             (&raw mut (*pool).flags).write(Cell::new(UNINITIALIZED));
             (&raw mut (*pool).kind).write(kind);
-            (&raw mut (*pool).waiting).write(Cell::new(0));
             (&raw mut (*pool).inner).write(UnsafeCell::new(Inner::default()));
         }
     }
@@ -513,12 +512,8 @@ impl Pool {
 
     /// Passes a slot that is held to who waits longest, or else makes it free.
     pub fn vacate(&self, index: usize) {
-        if self.has(WAITED_FOR) && self.inner(|inner| inner.slots.is_held(index)) {
-            match self.serve(index) {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(Raised) => py::write_unraisable(self.as_ptr()),
-            }
+        if self.has(WAITED_FOR) && self.inner(|inner| inner.slots.is_held(index)) && claim::serve(self, index) {
+            return;
         }
         if self.has(CLOSED) {
             // It was closed while the slot was held.
@@ -529,12 +524,6 @@ impl Pool {
 
     pub fn vacate_raised(&self, index: usize) {
         py::preserving_exception(|| self.vacate(index));
-    }
-
-    fn serve(&self, index: usize) -> PyResult<bool> {
-        // SAFETY: the pool is alive.
-        let Some(pool) = (unsafe { Ref::borrowed(self.as_ptr()) }) else { return Ok(false) };
-        py::is_true(&py::call(&statics::cold(c"serve")?, [&pool, &py::integer(index)?])?)
     }
 
     /// Parts with the object of a slot that is held; somebody else may make another one.
@@ -569,7 +558,7 @@ impl Pool {
     }
 
     /// Hands out nothing any more, and parts with all objects that nobody uses.
-    pub fn close(&self) -> PyResult<()> {
+    pub fn close(&self) {
         self.set(CLOSED, true);
         let (objects, handles) = self.inner(|inner| inner.slots.drain_free());
         for object in objects {
@@ -579,13 +568,7 @@ impl Pool {
             // SAFETY: a reference that was the pool's.
             drop(unsafe { Ref::owned(handle.cast()) });
         }
-        if self.has(WAITED_FOR) {
-            // SAFETY: the pool is alive.
-            if let Some(pool) = unsafe { Ref::borrowed(self.as_ptr()) } {
-                py::call(&statics::cold(c"wake_all")?, [&pool])?;
-            }
-        }
-        Ok(())
+        claim::refuse_all(self);
     }
 
     /// # Safety

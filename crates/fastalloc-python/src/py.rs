@@ -127,6 +127,20 @@ pub fn integer(value: usize) -> PyResult<Ref> {
     unsafe { Ref::owned(ffi::PyLong_FromSize_t(value)) }
 }
 
+pub fn float(value: f64) -> PyResult<Ref> {
+    // SAFETY: what is returned is null or a new reference.
+    unsafe { Ref::owned(ffi::PyFloat_FromDouble(value)) }
+}
+
+pub fn to_f64(object: &Ref) -> PyResult<f64> {
+    // SAFETY: the object is alive. What is no number sets an exception.
+    let value = unsafe { ffi::PyFloat_AsDouble(object.as_ptr()) };
+    if value == -1.0 && is_raised() {
+        return Err(Raised);
+    }
+    Ok(value)
+}
+
 /// An index from Python; out of range if it is none that a pool can have.
 pub fn to_index(object: &Ref) -> PyResult<usize> {
     // SAFETY: the object is alive. An integer that does not fit sets an exception.

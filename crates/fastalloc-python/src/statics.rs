@@ -11,8 +11,8 @@ macro_rules! globals {
 }
 
 globals! {
-    POOL_EMPTY POOL_CLOSED TYPE_MISMATCH ALREADY_RELEASED
-    HANDLE ASYNC_HANDLE ACQUIRE DONE SELF_RETURNING
+    POOL_EMPTY POOL_TIMEOUT POOL_CLOSED TYPE_MISMATCH ALREADY_RELEASED
+    HANDLE ASYNC_HANDLE CLAIM ACQUIRE DONE SELF_RETURNING
     FIXED GROWING THREAD_SAFE ASYNC THREAD_LOCAL
     CAN_GROW CALCULATE_NEW_CAPACITY CREATED ACQUIRED RELEASED DESTROYED GET RELEASE SEND THROW CLOSE
 }
@@ -22,6 +22,7 @@ pub fn init() -> PyResult<()> {
     let exceptions = py::import(c"fastalloc.exceptions")?;
     for (global, name) in [
         (&POOL_EMPTY, c"PoolEmptyError"),
+        (&POOL_TIMEOUT, c"PoolTimeoutError"),
         (&POOL_CLOSED, c"PoolClosedError"),
         (&TYPE_MISMATCH, c"TypeMismatchError"),
         (&ALREADY_RELEASED, c"AlreadyReleasedError"),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -35,7 +40,7 @@ async def turns(count: int = 5) -> None:
 def assert_whole(pool: Any, objects: int) -> None:
     """Nothing is out, and nobody waits."""
     assert (pool.size(), pool.available()) == (0, objects)
-    assert not _native.waiters(pool)
+    assert not _native.waiting(pool)
 
 
 # Threads.
@@ -47,7 +52,7 @@ def test_a_thread_waits_until_an_object_is_released() -> None:
     got: list[Thing] = []
     thread = threading.Thread(target=lambda: got.append(pool.get(timeout=None)))
     thread.start()
-    while not _native.waiters(pool):
+    while not _native.waiting(pool):
         time.sleep(0.001)
     pool.release(thing)
     thread.join()
@@ -92,7 +97,7 @@ def test_threads_are_served_in_order() -> None:
     for number in range(8):
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
-        while len(_native.waiters(pool)) <= number:
+        while _native.waiting(pool) <= number:
             time.sleep(0.001)
     pool.release(thing)
     for thread in threads:
@@ -107,7 +112,7 @@ def test_nobody_overtakes_those_who_wait() -> None:
     got: list[Thing] = []
     thread = threading.Thread(target=lambda: got.append(pool.get(timeout=None)))
     thread.start()
-    while not _native.waiters(pool):
+    while not _native.waiting(pool):
         time.sleep(0.001)
     pool.release(thing)
     with pytest.raises(PoolEmptyError):
@@ -137,7 +142,7 @@ def test_close_wakes_all_threads() -> None:
     threads = [threading.Thread(target=work) for _ in range(5)]
     for thread in threads:
         thread.start()
-    while len(_native.waiters(pool)) < 5:
+    while _native.waiting(pool) < 5:
         time.sleep(0.001)
     pool.close()
     for thread in threads:
@@ -169,7 +174,7 @@ def test_a_slot_whose_object_fails_goes_on_to_the_next_thread() -> None:
     threads = [threading.Thread(target=work) for _ in range(3)]
     for count, thread in enumerate(threads):
         thread.start()
-        while len(_native.waiters(pool)) <= count:
+        while _native.waiting(pool) <= count:
             time.sleep(0.001)
     thing.fails = True
     pool.release(thing)
@@ -207,7 +212,7 @@ def test_threads_with_and_without_patience() -> None:
         thread.join()
     assert errors == []
     assert pool.size() == 0
-    assert not _native.waiters(pool)
+    assert not _native.waiting(pool)
 
 
 # Tasks.
@@ -552,25 +557,232 @@ async def test_tasks_cancelled_at_random(seed: int) -> None:
             assert isinstance(task.exception(), (PoolTimeoutError, type(None)))
     assert used > 0
     assert pool.size() == 0
-    assert not _native.waiters(pool)
+    assert not _native.waiting(pool)
     async with pool.allocate(), pool.allocate(), pool.allocate():
         pass
 
 
-async def test_an_offer_that_comes_too_late_changes_nothing() -> None:
-    from fastalloc._waiting import _TaskWaiter, _ThreadWaiter
-
+async def test_a_claim_gives_its_slot_back_once_and_at_last_when_it_goes() -> None:
     pool = ThreadSafePool(Thing, 1)
-    reserved = _native.reserve(pool)
-    assert reserved is not None
-    for waiter in (_ThreadWaiter(), _TaskWaiter()):
-        assert waiter.leave(pool)
-        assert not waiter.offer(reserved[0])
-        waiter.give_up(pool)
-        waiter.give_up(pool)
-        assert pool.size() == 1, "the slot is not this waiter's"
-    for waiter in (_ThreadWaiter(), _TaskWaiter()):
-        assert waiter.offer(reserved[0])
-        assert not waiter.leave(pool)
-    _native.vacate(pool, reserved[0])
-    assert_whole(pool, 0)
+    for end in (_native.vacate, _native.discard, lambda claim: None):
+        claim = _native.reserve(pool)
+        assert claim is not None
+        assert pool.size() == 1
+        end(claim)
+        end(claim)
+        del claim
+        assert_whole(pool, 0)
+    claim = _native.reserve(pool)
+    assert claim is not None
+    _native.fill(claim, Thing())
+    thing = _native.hand_out(claim)
+    for use in (_native.hand_out, _native.object_in, _native.has_object, _native.empty, _native.is_fit):
+        with pytest.raises(PoolClosedError):
+            use(claim)
+    _native.vacate(claim)
+    assert pool.size() == 1, "the slot is no longer the claim's"
+    calls: list[bool] = []
+
+    def waker() -> bool:
+        calls.append(True)
+        return len(calls) > 1
+
+    unreachable, left, dropped, first = (_native.join(pool, waker) for _ in range(4))
+    assert _native.waiting(pool) == 4
+    _native.vacate(left)
+    del dropped
+    assert _native.waiting(pool) == 2
+    pool.release(thing)
+    assert [_native.is_settled(claim) for claim in (unreachable, left, first)] == [True] * 3
+    assert _native.waiting(pool) == 0
+    assert pool.size() == 1
+    assert _native.object_in(first) is thing
+    with pytest.raises(PoolClosedError):
+        _native.hand_out(unreachable)
+    _native.vacate(first)
+    assert_whole(pool, 1)
+    for wrong in (None, pool):
+        with pytest.raises(TypeError):
+            _native.vacate(wrong)  # type: ignore[arg-type]
+
+
+# Signals: a KeyboardInterrupt may come between any two lines of Python.
+
+
+class Interrupted:
+    """Raises a KeyboardInterrupt at one of the lines of this package that run in the block, and notes whether there were so many."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+
+    def __enter__(self) -> Interrupted:
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if not frame.f_globals.get("__name__", "").startswith("fastalloc."):
+            return None
+        if event in ("call", "line"):
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self.trace
+
+
+def test_an_interrupted_get_loses_no_slot() -> None:
+    takes: list[Any] = [lambda pool: pool.get(timeout=5), lambda pool: pool.allocate(timeout=5).get()]
+    for take in takes:
+        for line in range(1, 1_000):
+            pool: Any = ThreadSafePool(Thing, 1)
+            holder = [pool.get()]
+            # Handed over to who waits, while it waits.
+            timer = threading.Timer(0.01, lambda: pool.release(holder.pop()))
+            interrupted = Interrupted(line)
+            timer.start()
+            with suppress(KeyboardInterrupt), interrupted:
+                take(pool)
+            timer.join()
+            while pool.size():
+                assert pool.get() is not None, "it is only abandoned"
+                pool.release(pool.get())
+            assert_whole(pool, 1)
+            if interrupted.left > 0:
+                break
+
+
+def test_a_thread_that_waits_is_interrupted_by_a_signal() -> None:
+    pool = ThreadSafePool(Thing, 1)
+    thing = pool.get()
+    for timeout in (None, 30):
+        threading.Timer(0.05, lambda: signal.raise_signal(signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            pool.get(timeout=timeout)
+        assert _native.waiting(pool) == 0
+    pool.release(thing)
+    assert_whole(pool, 1)
+
+
+def test_an_interrupted_get_async_loses_no_slot() -> None:
+    async def use(pool: Any, how: int) -> None:
+        if how == 0:
+            pool.release(await pool.get_async())
+        elif how == 1:
+            pool.release(await pool.get_async(timeout=60))
+        else:
+            async with pool.allocate():
+                pass
+
+    for how in range(3):
+        for line in range(1, 1_000):
+            pool: Any = AsyncPool(Thing, 1, reset_method="reset")
+            thing = pool.get()
+            interrupted = Interrupted(line)
+            loop = asyncio.new_event_loop()
+            loop.call_later(0.002, pool.release, thing)
+            task = loop.create_task(use(pool, how))
+            with suppress(KeyboardInterrupt), interrupted:
+                loop.run_until_complete(task)
+            # A loop does not end with a task that has been interrupted, only when it is.
+            if not task.done():
+                task.cancel()
+                with suppress(KeyboardInterrupt, asyncio.CancelledError):
+                    loop.run_until_complete(task)
+            elif not task.cancelled():
+                assert isinstance(task.exception(), (KeyboardInterrupt, type(None)))
+            if pool.size():
+                # It was not released yet.
+                loop.run_until_complete(asyncio.sleep(0.005))
+            loop.close()
+            del task
+            gc.collect()
+            if pool.size():
+                pool.release(pool.get())
+            assert (pool.size(), _native.waiting(pool)) == (0, 0), line
+            if interrupted.left > 0:
+                break
+        assert line > 10
+
+
+def test_an_interrupted_hand_over_reaches_its_waiter() -> None:
+    async def main(line: int) -> int:
+        pool: Any = AsyncPool(Thing, 1)
+        thing = pool.get()
+        tasks = [asyncio.create_task(pool.get_async()) for _ in range(2)]
+        await turns()
+        interrupted = Interrupted(line)
+        with suppress(KeyboardInterrupt):
+            with interrupted:
+                pool.release(thing)
+            time.sleep(0)
+        for task in tasks:
+            assert await asyncio.wait_for(task, 10) is thing
+            pool.release(thing)
+        assert_whole(pool, 1)
+        return interrupted.left
+
+    loop = asyncio.new_event_loop()
+    for line in range(1, 1_000):
+        if loop.run_until_complete(main(line)) > 0:
+            break
+    loop.close()
+    assert line > 3
+
+
+def test_an_interrupted_hand_over_reaches_a_thread() -> None:
+    for line in range(1, 1_000):
+        pool = ThreadSafePool(Thing, 1)
+        thing = pool.get()
+        got: list[Thing] = []
+        thread = threading.Thread(target=lambda: got.append(pool.get(timeout=10)))
+        thread.start()
+        while not _native.waiting(pool):
+            time.sleep(0.001)
+        interrupted = Interrupted(line)
+        with suppress(KeyboardInterrupt):
+            with interrupted:
+                pool.release(thing)
+            time.sleep(0)
+        thread.join()
+        assert got == [thing]
+        if interrupted.left > 0:
+            break
+
+
+def test_a_timeout_is_checked_before_anything_is_taken() -> None:
+    threads, tasks = ThreadSafePool(Thing, 1), AsyncPool(Thing, 1)
+    takes: list[Any] = [threads.get, threads.allocate, tasks.get_async]
+    for take in takes:
+        for wrong in (-1, float("nan"), float("-inf"), "soon"):
+            with pytest.raises(ValueError):
+                take(timeout=wrong)
+        with pytest.raises(TypeError):
+            take(timeout=[])
+    for pool in (threads, tasks):
+        assert_whole(pool, 0)
+    for forever in (float("inf"), 1e300, True):
+        threads.release(threads.get(timeout=forever))
+    thing = threads.get()
+    threading.Timer(0.01, lambda: threads.release(thing)).start()
+    assert threads.get(timeout=1e300) is thing
+
+
+def test_allocate_that_waits_uses_what_a_subclass_overrides() -> None:
+    log: list[Any] = []
+
+    class Logged(ThreadSafePool[Thing]):
+        def get(self, *, timeout: float | None = 0) -> Thing:
+            log.append(timeout)
+            return super().get(timeout=timeout)
+
+        def release(self, obj: Thing, /) -> None:
+            log.append("release")
+            super().release(obj)
+
+    pool = Logged(Thing, 1)
+    with pool.allocate(timeout=2) as thing, pytest.raises(PoolTimeoutError):
+        pool.allocate(timeout=0.01)
+    assert log == [2, 0.01, "release"]
+    assert pool.get() is thing

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from . import _native
 from ._lanes import Lanes
 from ._managed import manager
-from ._waiting import acquire, enter, serve, wait, wake_all
+from ._waiting import acquire, enter
 from .async_support.handle import AsyncContextHandle
 from .config.builder import PoolBuilder as builder
 from .config.growth_strategy import linear_growth
@@ -25,21 +24,18 @@ __all__ = [
     "acquire",
     "allocate",
     "allocate_async",
+    "allocate_waiting",
     "builder",
     "configure_async",
     "configure_fixed",
     "configure_growing",
     "configure_thread_local",
     "configure_thread_safe",
-    "deque",
     "enter",
     "local_repr",
     "pool_repr",
     "reset_if_possible",
-    "serve",
     "stats",
-    "wait",
-    "wake_all",
 ]
 
 
@@ -175,6 +171,11 @@ def _checked(
 def allocate(pool: Any) -> ContextHandle[Any]:
     """`allocate` of a subclass that has its own `get` or `release`."""
     return ContextHandle(pool.get(), pool.release)
+
+
+def allocate_waiting(pool: Any, timeout: Any) -> ContextHandle[Any]:
+    """The same of a `ThreadSafePool`, which waits."""
+    return ContextHandle(pool.get(timeout=timeout), pool.release)
 
 
 def allocate_async(pool: Any) -> AsyncContextHandle[Any]:

@@ -1,105 +1,34 @@
-"""Waiting for an object: threads and tasks in one line, first come, first served.
+"""Waiting for an object: the tasks in line, and what async factories and resets need.
 
-Who releases an object hands its slot to the first in line; nobody else can get it in between. A slot is handed over by its
-index, and held until the waiter has taken it, or given it up: so it is never lost, whatever becomes of the waiter.
-
-Any thread may release at any time, also a destructor that interrupts these functions. There are no locks around anything:
-each step on the line is one operation of a `deque`, and of what may become of a waiter, the first outcome counts.
+A claim (`_native.Claim`) is a place in line, and then the slot that comes of it. It gives the slot back when nobody refers to
+it any more; earlier, if it is told to: exceptions refer to the functions that they came through.
 """
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import inspect
-import math
-import threading
-import time
 from typing import Any
 
 from . import _native
-from .exceptions import PoolClosedError, PoolEmptyError, PoolTimeoutError
+from .exceptions import PoolTimeoutError
 
-# How long a waiter waits until it looks whether an object in use has been abandoned, in seconds.
+# How long a task waits until it looks whether an object in use has been abandoned, in seconds.
 _PATIENCE = 0.25
 
-_CLOSED = -1
 
+class _Waker:
+    """Wakes a task that waits for its future, from any thread."""
 
-class _Waiter:
-    """Somebody in line."""
-
-    __slots__ = ("_outcome",)
-
-    def __init__(self) -> None:
-        self._outcome: dict[None, list[int]] = {}
-
-    def _settle(self, outcome: list[int]) -> bool:
-        """Whether this is what becomes of the waiter: the first one is, and `setdefault` decides which is first."""
-        return self._outcome.setdefault(None, outcome) is outcome
-
-    def is_settled(self) -> bool:
-        """Whether there has been an offer, or the waiter has left."""
-        return bool(self._outcome)
-
-    def offer(self, index: int) -> bool:
-        """Hand a slot over, or `_CLOSED`; false if nobody wants it any more."""
-        raise NotImplementedError
-
-    def slot(self) -> int:
-        """The slot that was handed over."""
-        index = self._outcome[None][0]
-        if index == _CLOSED:
-            raise PoolClosedError("pool is closed")
-        return index
-
-    def leave(self, pool: Any) -> bool:
-        """Want nothing any more; false if there has been an offer."""
-        if not self._settle(_LEFT):
-            return False
-        try:
-            _native.waiters(pool).remove(self)
-        except (ValueError, PoolClosedError):
-            pass
-        return True
-
-    def give_up(self, pool: Any) -> None:
-        """Leave; what was handed over goes to the next."""
-        if not self.leave(pool):
-            [index] = self._outcome[None]
-            self._outcome[None] = _LEFT
-            _native.vacate(pool, index)
-
-
-# Compared by identity.
-_LEFT = [_CLOSED]
-
-
-class _ThreadWaiter(_Waiter):
-    __slots__ = ("woken",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.woken = threading.Lock()
-        self.woken.acquire()
-
-    def offer(self, index: int) -> bool:
-        if not self._settle([index]):
-            return False
-        self.woken.release()
-        return True
-
-
-class _TaskWaiter(_Waiter):
     __slots__ = ("future", "loop")
 
     def __init__(self) -> None:
-        super().__init__()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self.loop.create_future()
 
-    def offer(self, index: int) -> bool:
-        if self.loop.is_closed() or not self._settle([index]):
+    def __call__(self) -> bool:
+        """Wake the task; false if it will never run again."""
+        if self.loop.is_closed():
             return False
         if asyncio._get_running_loop() is self.loop:
             self.wake()
@@ -107,8 +36,7 @@ class _TaskWaiter(_Waiter):
         try:
             self.loop.call_soon_threadsafe(self.wake)
         except RuntimeError:
-            # It has been closed in the meantime, and the task will never run again.
-            self._outcome[None] = _LEFT
+            # It has been closed in the meantime.
             return False
         return True
 
@@ -118,139 +46,53 @@ class _TaskWaiter(_Waiter):
             self.future.set_result(None)
 
 
-def serve(pool: Any, index: int) -> bool:
-    """Hand a slot that is held to the first in line; false if there is nobody."""
-    line = _native.waiters(pool)
-    while True:
-        try:
-            waiter = line.popleft()
-        except IndexError:
-            return False
-        try:
-            accepted = waiter.offer(index)
-        except BaseException as error:
-            # A signal, perhaps: if the slot has an owner, he will look, and must be the only one.
-            if not waiter.is_settled():
-                raise
-            accepted = True
-            if isinstance(error, KeyboardInterrupt):
-                _thread.interrupt_main()
-        if accepted:
-            return True
-
-
-def wake_all(pool: Any) -> None:
-    """Tell all in line that the pool is closed."""
-    while serve(pool, _CLOSED):
-        pass
-
-
-def _join(pool: Any, waiter: _Waiter) -> None:
-    """Get in line. The caller has made `_native.wait` count it."""
-    _native.waiters(pool).append(waiter)
-    _look_again(pool)
-
-
-def _look_again(pool: Any) -> None:
-    """Serve the line if there is something to be had: it was released before there was a line, or abandoned."""
-    reserved = _native.reserve(pool)
-    if reserved is not None and not serve(pool, reserved[0]):
-        _native.vacate(pool, reserved[0])
-
-
-def _seconds(timeout: Any) -> float | None:
-    if timeout is None:
-        return None
-    seconds = float(timeout)
-    if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"timeout must be None or a number of seconds, not negative, got {timeout!r}")
-    return seconds
-
-
-def wait(pool: Any, timeout: Any) -> int:
-    """Hold a slot with an object, and wait for that, up to so many seconds; None waits for ever."""
-    seconds = _seconds(timeout)
-    reserved = _native.reserve(pool)
-    if reserved is not None:
-        index: int = reserved[0]
-    elif seconds == 0:
-        raise PoolEmptyError("pool is empty")
-    else:
-        index = _wait_in_line(pool, math.inf if seconds is None else time.monotonic() + seconds, seconds)
-    _native.ready(pool, index)
-    return index
-
-
-def _wait_in_line(pool: Any, deadline: float, seconds: float | None) -> int:
-    waiter = _ThreadWaiter()
-    _native.wait(pool, True)
+async def _ready(pool: Any) -> _native.Claim:
+    """A claim on a slot with an object that is ready to be handed out, and wait for that."""
+    claim = _native.reserve(pool)
+    if claim is None:
+        claim = await _in_line(pool)
     try:
-        try:
-            _join(pool, waiter)
-            while not waiter.woken.acquire(timeout=max(0.0, min(_PATIENCE, deadline - time.monotonic()))):
-                if waiter.is_settled():
-                    break
-                if time.monotonic() >= deadline and waiter.leave(pool):
-                    raise PoolTimeoutError(f"no object was released in {seconds} s")
-                _look_again(pool)
-        except BaseException:
-            waiter.give_up(pool)
-            raise
-    finally:
-        _native.wait(pool, False)
-    return waiter.slot()
-
-
-async def _slot(pool: Any) -> int:
-    """Hold a slot with an object, and wait for that."""
-    reserved = _native.reserve(pool)
-    index = reserved[0] if reserved is not None else await _slot_in_line(pool)
-    try:
-        await _make_ready(pool, index)
+        await _make_ready(pool, claim)
     except BaseException:
-        _native.discard(pool, index)
+        _native.discard(claim)
         raise
-    return index
+    return claim
 
 
-async def _slot_in_line(pool: Any) -> int:
-    waiter = _TaskWaiter()
-    _native.wait(pool, True)
+async def _in_line(pool: Any) -> _native.Claim:
+    waker = _Waker()
+    claim = _native.join(pool, waker)
     try:
+        timer = waker.loop.call_later(_PATIENCE, _look_regularly, pool, claim, waker)
         try:
-            _join(pool, waiter)
-            timer = waiter.loop.call_later(_PATIENCE, _look_regularly, pool, waiter)
-            try:
-                await waiter.future
-            finally:
-                timer.cancel()
-        except BaseException:
-            waiter.give_up(pool)
-            raise
-    finally:
-        _native.wait(pool, False)
-    return waiter.slot()
+            await waker.future
+        finally:
+            timer.cancel()
+    except BaseException:
+        _native.vacate(claim)
+        raise
+    return claim
 
 
-def _look_regularly(pool: Any, waiter: _TaskWaiter) -> None:
-    if waiter.is_settled():
-        waiter.wake()
+def _look_regularly(pool: Any, claim: _native.Claim, waker: _Waker) -> None:
+    if _native.is_settled(claim):
+        waker.wake()
     elif not pool.is_closed():
-        waiter.loop.call_later(_PATIENCE, _look_regularly, pool, waiter)
-        _look_again(pool)
+        waker.loop.call_later(_PATIENCE, _look_regularly, pool, claim, waker)
+        _native.look_again(pool)
 
 
-async def _make_ready(pool: Any, index: int) -> None:
+async def _make_ready(pool: Any, claim: _native.Claim) -> None:
     cls, factory, reset, _statistics, _manager = _native.settings(pool)
-    if _native.has_object(pool, index) and not _native.is_fit(pool, index):
-        _native.empty(pool, index)
-    if not _native.has_object(pool, index):
+    if _native.has_object(claim) and not _native.is_fit(claim):
+        _native.empty(claim)
+    if not _native.has_object(claim):
         product = (factory or cls)()
         if inspect.isawaitable(product) and not isinstance(product, cls):
             product = await product
-        _native.fill(pool, index, product)
+        _native.fill(claim, product)
     if reset is not None:
-        method = getattr(_native.object_in(pool, index), reset, None)
+        method = getattr(_native.object_in(claim), reset, None)
         if callable(method):
             result = method()
             if inspect.isawaitable(result):
@@ -258,34 +100,33 @@ async def _make_ready(pool: Any, index: int) -> None:
             _native.count_reset(pool)
 
 
-async def acquire(pool: Any, timeout: Any) -> Any:
+async def acquire(pool: Any, seconds: float | None) -> Any:
     """`await pool.get_async()`, when there is more to do than to take an object."""
-    return _native.hand_out(pool, await _slot_in_time(pool, timeout))
+    return _native.hand_out(await _ready_in_time(pool, seconds))
 
 
-async def _slot_in_time(pool: Any, timeout: Any) -> int:
-    seconds = _seconds(timeout)
+async def _ready_in_time(pool: Any, seconds: float | None) -> _native.Claim:
     if seconds is None:
-        return await _slot(pool)
-    index = None
+        return await _ready(pool)
+    claim = None
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            index = await _slot(pool)
+            claim = await _ready(pool)
     except BaseException as error:
-        if index is not None:
-            _native.vacate(pool, index)
+        if claim is not None:
+            _native.vacate(claim)
         if limit.expired() and isinstance(error, TimeoutError):
             raise PoolTimeoutError(f"no object was released in {seconds} s") from None
         raise
-    return index
+    return claim
 
 
 async def enter(pool: Any, handle: Any) -> Any:
     """`async with pool.allocate()`, when there is more to do than to take an object."""
-    index = await _slot(pool)
+    claim = await _ready(pool)
     try:
-        return _native.lend(pool, index, handle)
+        return _native.lend(claim, handle)
     except BaseException:
-        _native.vacate(pool, index)
+        _native.vacate(claim)
         raise
