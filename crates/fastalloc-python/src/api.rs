@@ -9,6 +9,7 @@ use crate::classes::pool_of;
 use crate::handle;
 use crate::pool::Pool;
 use crate::py::{self, PyResult, Raised, Ref, guard};
+use crate::slots::Object;
 use crate::statics;
 
 type Arguments = *mut *mut PyObject;
@@ -218,30 +219,59 @@ pub unsafe extern "C" fn discard(_: *mut PyObject, arguments: Arguments, count: 
     })
 }
 
+/// `hold_idle(pool, ids)`: claims on the slots whose object nobody uses and has one of these ids.
+pub unsafe extern "C" fn hold_idle(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+    guard(|| {
+        // SAFETY: Python's arguments.
+        let [pool, ids] = unsafe { take_all(arguments, count)? };
+        // SAFETY: `pool` outlives it.
+        let pool: &Pool = unsafe { pool_of(pool.as_ptr())? };
+        pool.check_open()?;
+        let mut addresses = Vec::new();
+        // SAFETY: `ids` is alive, and a list; its items are alive.
+        unsafe {
+            for position in 0..ffi::PyList_Size(ids.as_ptr()) {
+                let id = Ref::borrowed(ffi::PyList_GetItem(ids.as_ptr(), position)).ok_or(Raised)?;
+                addresses.push(ffi::PyLong_AsVoidPtr(id.as_ptr()).addr());
+            }
+        }
+        if py::is_raised() {
+            return Err(Raised);
+        }
+        addresses.sort_unstable();
+        let is_wanted = |object: Object| addresses.binary_search(&object.addr()).is_ok();
+        let held = pool.inner(|inner| inner.slots.hold_free(is_wanted));
+        // Those that no claim can be made for are free again.
+        let claims: Vec<_> = held.into_iter().map(|index| claim::holding(pool, index)).collect();
+        // SAFETY: what is returned is null or a new reference.
+        let list = unsafe { Ref::owned(ffi::PyList_New(0))? };
+        for claim in claims {
+            // SAFETY: both are alive.
+            if unsafe { ffi::PyList_Append(list.as_ptr(), claim?.as_ptr()) } != 0 {
+                return Err(Raised);
+            }
+        }
+        Ok(list.into_ptr())
+    })
+}
+
+/// `make_idle(pool, count)`: makes objects until so many are free, or there is no room for more.
+pub unsafe extern "C" fn make_idle(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
+    guard(|| {
+        // SAFETY: Python's arguments.
+        let [pool, wanted] = unsafe { take_all(arguments, count)? };
+        // SAFETY: `pool` outlives it.
+        unsafe { pool_of(pool.as_ptr())? }.make_idle(py::to_index(&wanted)?)?;
+        none()
+    })
+}
+
 /// `reclaim(pool)`: takes back objects that nobody refers to; how many they were.
 pub unsafe extern "C" fn reclaim(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
     guard(|| {
         // SAFETY: Python's arguments.
         let pool = unsafe { take_pool(arguments, count)? };
         Ok(py::integer(pool.reclaim_abandoned())?.into_ptr())
-    })
-}
-
-/// `drop_idle(pool)`: parts with one object that nobody uses; false if there is none.
-pub unsafe extern "C" fn drop_idle(_: *mut PyObject, arguments: Arguments, count: ffi::Py_ssize_t) -> *mut PyObject {
-    guard(|| {
-        // SAFETY: Python's arguments.
-        let pool = unsafe { take_pool(arguments, count)? };
-        pool.check_open()?;
-        let held = pool.inner(|inner| if inner.slots.available() == 0 { None } else { Some(inner.slots.take()) });
-        match held {
-            Some(crate::slots::Found::Object(index) | crate::slots::Found::Room(index)) => {
-                let had = pool.object(index).is_some();
-                pool.discard(index);
-                Ok(py::boolean(had).into_ptr())
-            }
-            _ => Ok(py::boolean(false).into_ptr()),
-        }
     })
 }
 
@@ -317,7 +347,7 @@ pub unsafe extern "C" fn bookkeeping(_: *mut PyObject, arguments: Arguments, cou
 type Function = unsafe extern "C" fn(*mut PyObject, Arguments, ffi::Py_ssize_t) -> *mut PyObject;
 
 pub fn methods() -> Vec<ffi::PyMethodDef> {
-    let functions: [(&'static core::ffi::CStr, Function, &'static core::ffi::CStr); 22] = [
+    let functions: [(&'static core::ffi::CStr, Function, &'static core::ffi::CStr); 23] = [
         (c"reserve", reserve, c"reserve(pool, /)\n--\n\n"),
         (c"join", join, c"join(pool, waker, /)\n--\n\n"),
         (c"look_again", look_again, c"look_again(pool, /)\n--\n\n"),
@@ -334,8 +364,9 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
         (c"lend", lend, c"lend(claim, handle, /)\n--\n\n"),
         (c"vacate", vacate, c"vacate(claim, /)\n--\n\n"),
         (c"discard", discard, c"discard(claim, /)\n--\n\n"),
+        (c"hold_idle", hold_idle, c"hold_idle(pool, ids, /)\n--\n\n"),
+        (c"make_idle", make_idle, c"make_idle(pool, count, /)\n--\n\n"),
         (c"reclaim", reclaim, c"reclaim(pool, /)\n--\n\n"),
-        (c"drop_idle", drop_idle, c"drop_idle(pool, /)\n--\n\n"),
         (c"settings", settings, c"settings(pool, /)\n--\n\n"),
         (c"counters", counters, c"counters(pool, /)\n--\n\n"),
         (c"reset_counters", reset_counters, c"reset_counters(pool, /)\n--\n\n"),

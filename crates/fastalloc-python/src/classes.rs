@@ -283,6 +283,11 @@ unsafe extern "C" fn is_closed(pool: *mut PyObject, _: *mut PyObject) -> *mut Py
     py::boolean(pool.has(pool::CLOSED)).into_ptr()
 }
 
+unsafe extern "C" fn maintain(pool: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a method of pools.
+    unsafe { allocate_by_methods(pool, c"maintain") }
+}
+
 unsafe extern "C" fn stats(pool: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: a method of pools.
     unsafe { allocate_by_methods(pool, c"stats") }
@@ -358,7 +363,7 @@ fn configure_pool(pool: &Pool, settings: &Ref) -> PyResult<()> {
     let optional = |position| item(position).filter(|value| !value.is_none());
     let capacity = py::to_index(&item(1).ok_or(Raised)?)?;
     let flags = u32::try_from(py::to_index(&item(4).ok_or(Raised)?)?).unwrap_or(0);
-    let eager = py::is_true(&item(5).ok_or(Raised)?)?;
+    let eager = py::to_index(&item(5).ok_or(Raised)?)?;
     if !pool.has(pool::UNINITIALIZED) || pool.inner(|inner| inner.slots.capacity()) != 0 {
         // SAFETY: `RuntimeError` is always alive.
         return Err(py::raise_builtin(unsafe { ffi::PyExc_RuntimeError }, c"the pool is initialized already"));
@@ -384,12 +389,9 @@ fn configure_pool(pool: &Pool, settings: &Ref) -> PyResult<()> {
     drop(before);
     let managed = if pool.inner(|inner| inner.settings.manager.is_some()) { pool::MANAGED } else { 0 };
     let reset = if pool.inner(|inner| inner.settings.reset.is_some()) { pool::RESET } else { 0 };
-    let allowed = pool::STATISTICS | pool::ASYNC_ONLY | pool::LENIENT_RESET;
+    let allowed = FLAGS.iter().fold(0, |all, (_, flag)| all | flag);
     pool.flags.set((flags & allowed) | managed | reset);
-    if eager {
-        pool.create_many(capacity)?;
-    }
-    Ok(())
+    pool.create_many(eager)
 }
 
 unsafe extern "C" fn traverse(pool: *mut PyObject, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
@@ -425,6 +427,7 @@ unsafe fn destroy(pool: *mut PyObject) {
             if !(*pool.cast::<Pool>()).weak_references.is_null() {
                 ffi::PyObject_ClearWeakRefs(pool);
             }
+            Pool::from_ptr(pool).warn_of_leaks();
             Pool::from_ptr(pool).clear();
         });
         Pool::drop_inner(pool);
@@ -503,6 +506,11 @@ fn methods(kind: Kind) -> Vec<ffi::PyMethodDef> {
         ),
         no_arguments(c"close", close, c"close($self, /)\n--\n\nHand out nothing any more, and part with all objects."),
         no_arguments(c"is_closed", is_closed, c"is_closed($self, /)\n--\n\nReturn whether the pool is closed."),
+        no_arguments(
+            c"maintain",
+            maintain,
+            c"maintain($self, /)\n--\n\nPart with idle objects that are too old, and make what min_idle asks for.",
+        ),
         no_arguments(
             c"stats",
             stats,
@@ -625,7 +633,7 @@ macro_rules! doc {
         doc!(managed $name, "max_capacity=None, growth_config=None, ", $text)
     };
     (managed $name:literal, $growth:literal, $text:literal) => {
-        doc!($name, $growth, ", validate=None, destroy=None, max_idle=None, max_lifetime=None", $text)
+        doc!($name, $growth, ", validate=None, destroy=None, max_idle=None, max_lifetime=None, min_idle=None, warn_leaks=False", $text)
     };
 }
 
@@ -841,8 +849,12 @@ fn mutable_class(name: &'static CStr, slots: Vec<ffi::PyType_Slot>) -> PyResult<
 }
 
 /// The flags that `fastalloc._cold` passes to `configure_pool`.
-pub const FLAGS: [(&CStr, u32); 3] =
-    [(c"STATISTICS", pool::STATISTICS), (c"ASYNC_ONLY", pool::ASYNC_ONLY), (c"LENIENT_RESET", pool::LENIENT_RESET)];
+pub const FLAGS: [(&CStr, u32); 4] = [
+    (c"STATISTICS", pool::STATISTICS),
+    (c"ASYNC_ONLY", pool::ASYNC_ONLY),
+    (c"LENIENT_RESET", pool::LENIENT_RESET),
+    (c"WARN_LEAKS", pool::WARN_LEAKS),
+];
 
 /// Under what names the module has what.
 pub fn members() -> [(&'static CStr, &'static Global); 8] {

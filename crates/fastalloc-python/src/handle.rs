@@ -159,7 +159,7 @@ pub fn lend(pool: &Pool, index: usize, class: *mut PyTypeObject) -> PyResult<Ref
 
 /// Lends a slot that is held to a handle that is idle, or gives the slot up.
 pub fn attach(pool: &Pool, index: usize, handle: &Ref) -> PyResult<()> {
-    if let Err(raised) = pool.check_open() {
+    if let Err(raised) = pool.note_taken(index).and_then(|()| pool.check_open()) {
         pool.vacate_raised(index);
         return Err(raised);
     }
@@ -459,6 +459,7 @@ fn abandon(active: &Handle) {
         let index = active.index.get();
         if pool.inner(|inner| inner.slots.reclaim(index, active.as_ptr().cast())) {
             pool.inner(|inner| inner.counters.reclaimed += 1);
+            pool.warn_of_leak(index);
             let result: c_int = guard(|| pool.finish_release(index, None).map(|()| 0));
             if result != 0 {
                 py::write_unraisable(reference.as_ptr());

@@ -37,6 +37,9 @@ pub const ASYNC_ONLY: u32 = 1 << 6;
 /// A name of a reset method that the objects need not have.
 pub const LENIENT_RESET: u32 = 1 << 7;
 
+/// The manager notes where objects are taken, and warns of those that nobody has released.
+pub const WARN_LEAKS: u32 = 1 << 8;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Fixed,
@@ -212,7 +215,7 @@ impl Pool {
 
     /// Hands out the object of a slot that is held, or gives the slot up.
     pub fn hand_out(&self, index: usize, start: Option<Instant>) -> PyResult<Ref> {
-        if let Err(raised) = self.check_open() {
+        if let Err(raised) = self.note_taken(index).and_then(|()| self.check_open()) {
             self.vacate_raised(index);
             return Err(raised);
         }
@@ -225,6 +228,43 @@ impl Pool {
         };
         self.count_allocation(start);
         Ok(object)
+    }
+
+    /// Lets the manager note where the object of a slot that is held is taken.
+    pub fn note_taken(&self, index: usize) -> PyResult<()> {
+        if !self.has(WARN_LEAKS) {
+            return Ok(());
+        }
+        let (Some(manager), Some(object)) = (self.setting(|settings| &settings.manager), self.object(index)) else {
+            return Ok(());
+        };
+        py::call_method1(&manager, &statics::TAKEN.to_ref()?, &object).map(drop)
+    }
+
+    /// Lets the manager warn that nobody has released the object of a slot that is held.
+    pub fn warn_of_leak(&self, index: usize) {
+        if !self.has(WARN_LEAKS) {
+            return;
+        }
+        let (Some(manager), Some(object)) = (self.setting(|settings| &settings.manager), self.object(index)) else {
+            return;
+        };
+        let warned = statics::LEAKED.to_ref().and_then(|name| py::call_method1(&manager, &name, &object));
+        if warned.is_err() {
+            // Not of the pool, which may be in its destructor.
+            py::write_unraisable(manager.as_ptr());
+        }
+    }
+
+    /// Warns of all objects that nobody has released, and nobody refers to.
+    ///
+    /// The pool may be in its destructor: nothing here makes a reference to it.
+    pub fn warn_of_leaks(&self) {
+        if self.has(WARN_LEAKS) {
+            for index in self.take_back_abandoned() {
+                self.warn_of_leak(index);
+            }
+        }
     }
 
     pub fn count_allocation(&self, start: Option<Instant>) {
@@ -405,6 +445,19 @@ impl Pool {
         Ok(true)
     }
 
+    /// Makes objects, one by one, until so many are free or there is no room for more.
+    pub fn make_idle(&self, count: usize) -> PyResult<()> {
+        self.check_open()?;
+        while self.inner(|inner| inner.slots.available()) < count {
+            let Some(index) = self.inner(|inner| inner.slots.take_room()) else { break };
+            let made = self.create(index);
+            py::preserving_exception(|| self.vacate(index));
+            made?;
+            self.check_open()?;
+        }
+        Ok(())
+    }
+
     /// Makes up to that many objects. If one cannot be made, the others stay, and it is made when it is needed.
     pub fn create_many(&self, count: usize) -> PyResult<()> {
         let mut made = Vec::new();
@@ -430,14 +483,19 @@ impl Pool {
         result
     }
 
+    /// Holds the slots whose objects nobody but the pool refers to any more.
+    fn take_back_abandoned(&self) -> Vec<usize> {
+        // SAFETY: objects in slots are alive. One reference is the pool's.
+        self.inner(|inner| inner.slots.take_back_abandoned(|object| unsafe { ffi::Py_REFCNT(object.cast()) } == 1))
+    }
+
     /// Takes back objects that nobody but the pool refers to any more, and says how many they were.
     pub fn reclaim_abandoned(&self) -> usize {
-        // SAFETY: objects in slots are alive. One reference is the pool's.
-        let abandoned =
-            self.inner(|inner| inner.slots.take_back_abandoned(|object| unsafe { ffi::Py_REFCNT(object.cast()) } == 1));
+        let abandoned = self.take_back_abandoned();
         self.inner(|inner| inner.counters.reclaimed += abandoned.len() as u64);
         let count = abandoned.len();
         for index in abandoned {
+            self.warn_of_leak(index);
             // The order is that of their release, which nobody knows.
             if !self.has(MANAGED) {
                 self.vacate(index);
@@ -559,6 +617,9 @@ impl Pool {
 
     /// Hands out nothing any more, and parts with all objects that nobody uses.
     pub fn close(&self) {
+        if self.has(WARN_LEAKS) {
+            self.reclaim_abandoned();
+        }
         self.set(CLOSED, true);
         let (objects, handles) = self.inner(|inner| inner.slots.drain_free());
         for object in objects {

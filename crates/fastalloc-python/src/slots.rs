@@ -192,6 +192,27 @@ impl Slots {
         }
     }
 
+    /// Holds a slot that has no object.
+    pub fn take_room(&mut self) -> Option<usize> {
+        if let Some(index) = self.vacant.pop() {
+            self.slots[index as usize].state = State::Held;
+            return Some(index as usize);
+        }
+        // Slots never used come after all others.
+        let mut others = Vec::new();
+        let room = loop {
+            match self.free.allocate() {
+                Some(index) if index < self.slots.len() => others.push(index),
+                room => break room,
+            }
+        };
+        if let Some(index) = room {
+            self.use_first_time(index);
+        }
+        others.into_iter().rev().for_each(|index| self.free.free(index));
+        room
+    }
+
     fn use_first_time(&mut self, index: usize) {
         debug_assert_eq!(index, self.slots.len());
         self.slots.push(Slot {
@@ -392,16 +413,22 @@ impl Slots {
         object
     }
 
+    /// Holds the free slots whose object is `wanted`; the others stay free, in the same order.
+    pub fn hold_free(&mut self, wanted: impl Fn(Object) -> bool) -> Vec<usize> {
+        let (mut held, mut others) = (Vec::new(), Vec::new());
+        for _ in 0..self.available() {
+            if let Found::Object(index) = self.take() {
+                if wanted(self.object(index)) { held.push(index) } else { others.push(index) }
+            }
+        }
+        others.into_iter().rev().for_each(|index| self.set_free(index));
+        held
+    }
+
     /// Takes all free objects, and the idle handles of all slots, out of the pool. The references are the caller's.
     pub fn drain_free(&mut self) -> (Vec<Object>, Vec<Object>) {
         let (mut objects, mut handles) = (Vec::new(), Vec::new());
-        let mut held = Vec::new();
-        for _ in 0..self.available() {
-            if let Found::Object(index) = self.take() {
-                held.push(index);
-            }
-        }
-        for index in held {
+        for index in self.hold_free(|_| true) {
             objects.push(self.empty(index));
             self.set_free(index);
         }

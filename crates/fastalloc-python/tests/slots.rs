@@ -62,7 +62,7 @@ fn random_programs_agree_with_a_model() {
 }
 
 fn step(slots: &mut Slots, model: &mut Model, dice: &mut Dice, kinds: usize, next_handle: &mut usize) {
-    match dice.roll(9) {
+    match dice.roll(11) {
         0 | 1 => match slots.take() {
             Found::Object(index) => {
                 assert!(model.free > 0);
@@ -145,6 +145,22 @@ fn step(slots: &mut Slots, model: &mut Model, dice: &mut Dice, kinds: usize, nex
             if slots.capacity() < 60 {
                 slots.grow(3).unwrap();
             }
+        }
+        9 => match slots.take_room() {
+            Some(index) => {
+                assert!(slots.is_held(index) && slots.object(index).is_null());
+                model.held.push((index, false));
+            }
+            None => assert_eq!(slots.capacity(), model.out.len() + model.held.len() + model.free, "there is room"),
+        },
+        10 if dice.roll(4) == 0 => {
+            let is_wanted = |object: Object| object.addr() % 32 == 0;
+            for index in slots.hold_free(is_wanted) {
+                assert!(slots.is_held(index) && is_wanted(slots.object(index)));
+                model.free -= 1;
+                model.held.push((index, true));
+            }
+            assert!(slots.hold_free(is_wanted).is_empty());
         }
         _ => {}
     }

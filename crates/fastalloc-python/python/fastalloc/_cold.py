@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ __all__ = [
     "configure_thread_safe",
     "enter",
     "local_repr",
+    "maintain",
     "pool_repr",
     "reset_if_possible",
     "stats",
@@ -52,6 +54,8 @@ def configure_fixed(
     destroy: Any = None,
     max_idle: Any = None,
     max_lifetime: Any = None,
+    min_idle: Any = None,
+    warn_leaks: Any = False,
 ) -> tuple[Any, ...]:
     """The settings of a `FixedPool`."""
     return _checked(**locals())
@@ -75,6 +79,8 @@ def _growing(name: str, *, grows: bool, is_async: bool) -> Callable[..., tuple[A
         destroy: Any = None,
         max_idle: Any = None,
         max_lifetime: Any = None,
+        min_idle: Any = None,
+        warn_leaks: Any = False,
     ) -> tuple[Any, ...]:
         return _checked(**{**locals(), "grows": grows, "is_async": is_async})
 
@@ -121,6 +127,8 @@ def _checked(
     destroy: Any = None,
     max_idle: Any = None,
     max_lifetime: Any = None,
+    min_idle: Any = None,
+    warn_leaks: Any = False,
     max_capacity: Any = None,
     growth_config: Any = None,
     grows: bool = False,
@@ -141,6 +149,11 @@ def _checked(
     if factory is not None and not callable(factory):
         raise TypeError(f"factory must be callable, got {type(factory).__name__}")
     flags = _native.STATISTICS if enable_statistics else 0
+    flags |= _native.WARN_LEAKS if warn_leaks else 0
+    if min_idle is not None:
+        min_idle = operator.index(min_idle)
+        if not 0 <= min_idle <= capacity:
+            raise ValueError(f"min_idle must be from 0 to the capacity, {capacity}, got {min_idle}")
     is_coroutine = inspect.iscoroutinefunction(factory)
     if reset_method is not None and reset_method != "":
         if not isinstance(reset_method, str):
@@ -159,13 +172,14 @@ def _checked(
     if is_coroutine:
         if not is_async:
             raise PoolConfigurationError("factory and reset_method cannot be async, but in an AsyncPool")
-        if pre_initialize:
+        if pre_initialize or min_idle:
             raise PoolConfigurationError("objects of an async factory or reset_method cannot be made in advance")
         flags |= _native.ASYNC_ONLY
     # `obj_type()` may differ from `cls()`: it may remember its parameters.
     maker = obj_type if factory is None and obj_type is not cls else factory
-    managed = manager(validate, destroy, max_idle, max_lifetime)
-    return cls, capacity, maker, reset_method, flags, bool(pre_initialize), growth_config, max_capacity, managed
+    managed = manager(validate, destroy, max_idle, max_lifetime, min_idle, warn_leaks)
+    eager = capacity if pre_initialize else min_idle or 0
+    return cls, capacity, maker, reset_method, flags, eager, growth_config, max_capacity, managed
 
 
 def allocate(pool: Any) -> ContextHandle[Any]:
@@ -181,6 +195,23 @@ def allocate_waiting(pool: Any, timeout: Any) -> ContextHandle[Any]:
 def allocate_async(pool: Any) -> AsyncContextHandle[Any]:
     """The same of an `AsyncPool`."""
     return AsyncContextHandle(pool.get(), pool.release)
+
+
+def maintain(pool: Any) -> None:
+    """What a timer may do for a pool of objects that go bad."""
+    managed = _native.settings(pool)[4]
+    stale = [] if managed is None else managed.stale()
+    claims = _native.hold_idle(pool, stale)
+    while claims:
+        claim = claims.pop()
+        # It may have been used in the meantime.
+        if managed.is_stale(_native.object_in(claim)):
+            _native.discard(claim)
+        else:
+            _native.vacate(claim)
+    _native.reclaim(pool)
+    if managed is not None:
+        _native.make_idle(pool, managed.min_idle)
 
 
 def stats(pool: Any) -> PoolStatistics:
