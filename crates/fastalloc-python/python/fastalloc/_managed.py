@@ -100,11 +100,11 @@ def manager(
     for name, function in (("validate", validate), ("destroy", destroy)):
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {type(function).__name__}")
-    limits = []
+    limits: dict[str, float] = {}
     for name, seconds in (("max_idle", max_idle), ("max_lifetime", max_lifetime)):
-        limits.append(math.inf if seconds is None else float(seconds))
-        if not limits[-1] > 0:
+        limits[name] = math.inf if seconds is None else float(seconds)
+        if not limits[name] > 0:
             raise ValueError(f"{name} must be None or a positive number of seconds, got {seconds!r}")
     if all(setting is None for setting in (validate, destroy, max_idle, max_lifetime, min_idle)) and not warn_leaks:
         return None
-    return Manager(validate, destroy, *limits, min_idle or 0)
+    return Manager(validate, destroy, **limits, min_idle=min_idle or 0)
