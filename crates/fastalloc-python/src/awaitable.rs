@@ -299,7 +299,13 @@ pub unsafe extern "C" fn dealloc(awaitable: *mut PyObject) {
     // SAFETY: nobody refers to it any more.
     unsafe {
         ffi::PyObject_GC_UnTrack(awaitable.cast());
-        trash::destroy(awaitable, destroy);
+        let acquire = Acquire::from_ptr(awaitable);
+        if acquire.pool.get().is_null() && acquire.rest.get().is_null() {
+            // Nothing can follow from this.
+            destroy(awaitable);
+        } else {
+            trash::destroy(awaitable, destroy);
+        }
     }
 }
 
