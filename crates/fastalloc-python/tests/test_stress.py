@@ -22,12 +22,16 @@ def assert_no_leak(operation: Any, repetitions: int) -> None:
         operation()
     gc.collect()
     blocks, references = sys.getallocatedblocks(), [sys.getrefcount(each) for each in eternal]
+    # Of a debug build.
+    all_references = getattr(sys, "gettotalrefcount", lambda: 0)
+    total = all_references()
     for _ in range(repetitions):
         operation()
     gc.collect()
     # Caches come and go; what is lost each time would be more.
     tolerance = repetitions // 2
     assert sys.getallocatedblocks() - blocks < tolerance
+    assert all_references() - total < tolerance
     for before, each in zip(references, eternal, strict=True):
         assert abs(sys.getrefcount(each) - before) < tolerance
 
