@@ -19,6 +19,7 @@ ci/targets.sh
 ci/passthrough.sh
 ci/thread_sanitizer.sh
 ci/python.sh
+ci/python_sanitized.sh
 bench/instructions.py --check --stats
 ci/fuzz.sh 600
 LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
