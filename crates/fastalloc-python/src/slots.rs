@@ -40,6 +40,8 @@ struct Slot {
     state: State,
     /// Other slots have the same object.
     twin: bool,
+    /// Where the slot is in `Twins::in_use`, if it is.
+    position: u32,
 }
 
 /// What `take` found.
@@ -60,6 +62,14 @@ struct Twins {
     slots: usize,
     /// Those that are in use.
     in_use: Vec<u32>,
+}
+
+impl Twins {
+    /// Notes that a slot is in use, and says where.
+    fn enter(&mut self, index: u32) -> u32 {
+        self.in_use.push(index);
+        self.in_use.len() as u32 - 1
+    }
 }
 
 #[derive(Debug, Default)]
@@ -176,7 +186,7 @@ impl Slots {
                 let slot = &mut self.slots[index];
                 slot.state = State::Held;
                 if slot.twin {
-                    self.twins.entry(address).or_default().in_use.push(index as u32);
+                    slot.position = self.twins.entry(address).or_default().enter(index as u32);
                 }
                 return Found::Object(index);
             }
@@ -220,6 +230,7 @@ impl Slots {
             handle: core::ptr::null_mut(),
             state: State::Held,
             twin: false,
+            position: 0,
         });
     }
 
@@ -242,19 +253,20 @@ impl Slots {
         let address = object.addr();
         if let Some(twins) = self.twins.get_mut(&address) {
             twins.slots += 1;
-            twins.in_use.push(index as u32);
+            self.slots[index].position = twins.enter(index as u32);
             self.slots[index].twin = true;
         } else if let Some(other) = self.table.remove(address, |index| address_in(&self.slots, index)) {
+            let mut twins = Twins { slots: 2, in_use: Vec::new() };
+            self.slots[index].position = twins.enter(index as u32);
+            self.slots[index].twin = true;
             let slot = &mut self.slots[other as usize];
             slot.twin = true;
-            let mut in_use = vec![index as u32];
             if slot.state == State::Free {
                 slot.state = State::FreeTwin;
             } else {
-                in_use.push(other);
+                slot.position = twins.enter(other);
             }
-            self.slots[index].twin = true;
-            self.twins.insert(address, Twins { slots: 2, in_use });
+            self.twins.insert(address, twins);
         } else {
             self.table.reserve(|index| address_in(&self.slots, index))?;
             self.table.insert(index as u32, address);
@@ -381,9 +393,12 @@ impl Slots {
     }
 
     fn leave_twins(&mut self, address: usize, index: usize) {
-        if let Some(twins) = self.twins.get_mut(&address) {
-            if let Some(position) = twins.in_use.iter().rposition(|&other| other as usize == index) {
-                twins.in_use.swap_remove(position);
+        let Some(twins) = self.twins.get_mut(&address) else { return };
+        let position = self.slots[index].position;
+        if twins.in_use.get(position as usize) == Some(&(index as u32)) {
+            twins.in_use.swap_remove(position as usize);
+            if let Some(&moved) = twins.in_use.get(position as usize) {
+                self.slots[moved as usize].position = position;
             }
         }
     }

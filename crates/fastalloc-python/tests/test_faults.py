@@ -454,6 +454,8 @@ def test_many_equal_objects_do_not_take_quadratic_time() -> None:
     for value in held:
         pool.release(value)
     assert pool.available() == 200_000
+    pool.close()
+    assert pool.available() == 0
 
 
 def test_an_object_of_another_type_is_refused_when_it_is_made(any_pool: Any) -> None:
