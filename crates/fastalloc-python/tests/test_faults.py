@@ -664,7 +664,8 @@ def test_a_handle_that_is_weakly_referenced_is_not_handed_out_again() -> None:
 def test_deep_structures_are_freed_without_deep_recursion(kind: str) -> None:
     output = run(
         f"""
-        import gc, fastalloc
+        import gc, threading
+        import fastalloc
 
         class Named(fastalloc.FixedPool):
             pass
@@ -687,11 +688,16 @@ def test_deep_structures_are_freed_without_deep_recursion(kind: str) -> None:
             def __del__(self):
                 print("freed")
 
+        def work():
+            thing = Last()
+            for _ in range(2_000 if "{kind}" == "thread_local" else 20_000):
+                thing = deeper(thing)
+
         gc.disable()
-        thing = Last()
-        for _ in range(5_000 if "{kind}" == "thread_local" else 100_000):
-            thing = deeper(thing)
-        del thing
+        threading.stack_size(1 << 20)
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
         """
     )
     assert output == "freed\n"
