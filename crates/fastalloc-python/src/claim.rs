@@ -9,6 +9,7 @@
 use core::cell::Cell;
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
+use std::process;
 use std::time::{Duration, Instant};
 
 use pyo3_ffi::{self as ffi, PyObject};
@@ -42,6 +43,8 @@ pub struct Claim {
     state: Cell<State>,
     /// Code of the program has begun to make the object ready: until that is done, it is not fit for others.
     exposed: Cell<bool>,
+    /// Which process the owner is in: in a forked child, nobody waits any more.
+    process: u32,
 }
 
 /// A slot that a claim owns, while something is done with it.
@@ -171,6 +174,7 @@ fn new(pool: &Pool, waker: Option<Ref>, state: State) -> PyResult<Ref> {
     unsafe {
         (&raw mut (*claim).state).write(Cell::new(state));
         (&raw mut (*claim).exposed).write(Cell::new(false));
+        (*claim).process = process::id();
         (*claim).waker.set(waker.map_or(ptr::null_mut(), Ref::into_ptr));
         (*claim).pool.set(ffi::Py_NewRef(pool.as_ptr()));
     }
@@ -233,6 +237,10 @@ fn first(pool: &Pool) -> Option<Ref> {
 pub fn serve(pool: &Pool, index: usize) -> bool {
     while let Some(object) = first(pool) {
         let Ok(claim) = Claim::of(&object) else { continue };
+        if claim.process != process::id() {
+            claim.state.set(State::Refused);
+            continue;
+        }
         claim.state.set(State::Holding(index));
         if claim.wake() || claim.state.get() != State::Holding(index) {
             return true;

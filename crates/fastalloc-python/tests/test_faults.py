@@ -340,6 +340,32 @@ def test_a_forked_child_can_use_the_pool() -> None:
             thread.join()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_gets_what_threads_of_its_parent_wait_for() -> None:
+    run(
+        """
+        import os, signal, threading, time, warnings
+        from fastalloc import ThreadSafePool, _native
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pool = ThreadSafePool(list, 1)
+        thing = pool.get()
+        thread = threading.Thread(target=lambda: pool.release(pool.get(timeout=None)))
+        thread.start()
+        while not _native.waiting(pool):
+            time.sleep(0.001)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            pool.release(thing)
+            os._exit(pool.size() + (pool.get(timeout=1) is not thing))
+        assert os.waitpid(child, 0)[1] == 0
+        pool.release(thing)
+        thread.join()
+        """
+    )
+
+
 def test_the_size_of_a_thread_local_pool_is_that_of_the_thread() -> None:
     pool = ThreadLocalPool(Thing, 3)
     held = pool.get()
