@@ -5,6 +5,8 @@
 //! | `slots`, `table` | which object is whose: no Python, no unsafe code |
 //! | `pool` | the pools: when which code of the program runs, and what holds meanwhile |
 //! | `handle`, `awaitable`, `local` | what `with`, `await` and threads get |
+//! | `blocks` | which memory is for which buffer: no Python |
+//! | `buffers` | the pool of buffers, and when memory may be used again |
 //! | `classes`, `api` | tables of what Python can call |
 //! | `py`, `statics` | references, errors, what lives for ever |
 //!
@@ -12,6 +14,8 @@
 
 mod api;
 mod awaitable;
+mod blocks;
+mod buffers;
 mod classes;
 mod handle;
 mod local;
@@ -46,9 +50,10 @@ unsafe extern "C" fn execute(module: *mut PyObject) -> c_int {
         if !READY.load(Ordering::Acquire) {
             statics::init()?;
             classes::init()?;
+            buffers::init()?;
             READY.store(true, Ordering::Release);
         }
-        for (name, class) in classes::members() {
+        for (name, class) in classes::members().into_iter().chain(buffers::members()) {
             // SAFETY: module and class are alive.
             if unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), class.get()) } != 0 {
                 return Err(Raised);

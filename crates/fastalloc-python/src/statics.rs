@@ -11,9 +11,10 @@ macro_rules! globals {
 }
 
 globals! {
-    POOL_EMPTY POOL_CLOSED TYPE_MISMATCH ALREADY_RELEASED
+    POOL_EMPTY POOL_CLOSED TYPE_MISMATCH ALREADY_RELEASED BUFFER_RELEASED
     HANDLE ASYNC_HANDLE ACQUIRE DONE SELF_RETURNING
     FIXED GROWING THREAD_SAFE ASYNC THREAD_LOCAL
+    BUFFER_POOL BUFFER MEMORY
     CAN_GROW CALCULATE_NEW_CAPACITY CREATED ACQUIRED RELEASED DESTROYED GET RELEASE SEND THROW CLOSE
 }
 
@@ -25,6 +26,7 @@ pub fn init() -> PyResult<()> {
         (&POOL_CLOSED, c"PoolClosedError"),
         (&TYPE_MISMATCH, c"TypeMismatchError"),
         (&ALREADY_RELEASED, c"AlreadyReleasedError"),
+        (&BUFFER_RELEASED, c"BufferReleasedError"),
     ] {
         global.set(py::attribute(&exceptions, name)?);
     }
