@@ -1,4 +1,4 @@
-"""The examples run, as a user would run them, and say what they are to say."""
+"""The examples and the benchmark of buffers run, as a user would run them, and say what they are to say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+HERE = Path(__file__).parents[1]
+EXAMPLES = HERE / "examples"
 # With small sizes, and something that is said only if all has gone well.
 RUNS = {
     "asyncio_client.py": (["90", "3"], r"90 answers over \d connections, 3 of them at a time"),
@@ -27,7 +28,18 @@ def test_all_examples_are_run() -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_examples_run(name: str) -> None:
     arguments, expected = RUNS[name]
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run(EXAMPLES / name, *arguments)
+    assert done.stderr == ""
     assert re.search(expected, done.stdout), done.stdout
+
+
+def test_the_benchmark_of_buffers_runs() -> None:
+    table = run(HERE / "bench" / "buffers.py", "--rounds", "1").stdout
+    assert re.search(r"(?s)untouched .*\npool.get .* ns +1\.0 .*written .*\nbytearray ( +[\d,]+ ns +[\d,]+\.\d){4}\n", table), table
+
+
+def run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
