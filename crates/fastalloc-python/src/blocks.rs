@@ -111,8 +111,8 @@ impl Blocks {
         self.settings
     }
 
-    pub fn counters(&self) -> Counters {
-        self.counters
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub fn is_closed(&self) -> bool {

@@ -80,7 +80,7 @@ fn random_programs_agree_with_a_model() {
                 }
                 _ => {}
             }
-            let counters = blocks.counters();
+            let counters = *blocks.counters();
             assert_eq!(counters.in_use, out.len());
             assert!(counters.bytes_in_use >= out.iter().map(|(block, _)| block.len()).sum());
             assert!(counters.bytes_in_use + counters.bytes_idle <= settings.max_bytes);
@@ -94,7 +94,7 @@ fn random_programs_agree_with_a_model() {
         for (block, _) in out {
             blocks.give_back(block);
         }
-        let counters = blocks.counters();
+        let counters = *blocks.counters();
         assert_eq!((counters.in_use, counters.bytes_in_use), (0, 0));
         assert!(!blocks.is_closed() || counters.idle == 0);
     }
