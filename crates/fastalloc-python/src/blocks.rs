@@ -54,9 +54,9 @@ impl Block {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
     Closed,
-    /// It would never fit.
-    TooLarge,
-    /// So many bytes are in use.
+    /// It would never fit: its block has so many bytes.
+    TooLarge(usize),
+    /// It does not fit now: its block has so many bytes.
     Exhausted(usize),
     /// The system has none.
     NoMemory,
@@ -205,10 +205,10 @@ impl Blocks {
     fn make(&mut self, class: Class) -> Result<NonNull<u8>, Refusal> {
         let max = self.settings.max_bytes;
         if class.size > max {
-            return Err(Refusal::TooLarge);
+            return Err(Refusal::TooLarge(class.size));
         }
         if class.size > max - self.counters.bytes_in_use {
-            return Err(Refusal::Exhausted(self.counters.bytes_in_use));
+            return Err(Refusal::Exhausted(class.size));
         }
         let layout = self.layout(class).ok_or(Refusal::NoMemory)?;
         self.reserve_list(class)?;

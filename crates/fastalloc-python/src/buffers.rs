@@ -241,21 +241,25 @@ fn new_memory(shared: &Rc<Shared>, block: Block) -> PyResult<Ref> {
 #[cold]
 fn refuse(refusal: Refusal, len: usize, shared: &Shared) -> Raised {
     let max = shared.blocks.borrow().settings().max_bytes;
+    let in_use = shared.blocks.borrow().counters().bytes_in_use;
     // SAFETY: the classes are alive, and the formats are for these numbers.
     unsafe {
         match refusal {
             Refusal::Closed => return py::raise(&statics::POOL_CLOSED, c"pool is closed"),
-            Refusal::TooLarge => ffi::PyErr_Format(
+            Refusal::TooLarge(size) => ffi::PyErr_Format(
                 ffi::PyExc_ValueError,
-                c"a buffer of %zu bytes can never be had from a pool with max_bytes=%zu: make that larger".as_ptr(),
+                c"a buffer of %zu bytes needs a block of %zu, and max_bytes is %zu: make that larger".as_ptr(),
                 len,
+                size,
                 max,
             ),
-            Refusal::Exhausted(in_use) => ffi::PyErr_Format(
+            Refusal::Exhausted(size) => ffi::PyErr_Format(
                 statics::POOL_EMPTY.get(),
-                c"no room for %zu bytes: buffers in use have %zu of max_bytes=%zu; release some, or make that larger"
+                c"a buffer of %zu bytes needs a block of %zu, and blocks in use have %zu of max_bytes=%zu: \
+                release buffers, let go of views of them, or make that larger"
                     .as_ptr(),
                 len,
+                size,
                 in_use,
                 max,
             ),
@@ -484,8 +488,10 @@ unsafe extern "C" fn view(buffer: *mut PyObject, view: *mut ffi::Py_buffer, flag
     // SAFETY: a slot of buffers.
     let object = unsafe { Buffer::from_ptr(buffer) };
     if object.memory().is_err() {
-        // SAFETY: Python passes memory for a view. One that cannot be had is of nothing.
-        unsafe { (*view).obj = ptr::null_mut() };
+        if !view.is_null() {
+            // SAFETY: memory for a view. One that cannot be had is of nothing.
+            unsafe { (*view).obj = ptr::null_mut() };
+        }
         return -1;
     }
     // `numpy.ndarray(buffer=...)` gives the view back at once, and keeps the buffer instead.

@@ -61,9 +61,9 @@ fn random_programs_agree_with_a_model() {
                             bytes(&mut block).fill(number);
                             out.push((block, number));
                         }
-                        Err(Refusal::Exhausted(in_use)) => {
-                            assert_eq!(in_use, blocks.counters().bytes_in_use);
-                            assert!(in_use + size_of_class(len, settings.alignment) > settings.max_bytes);
+                        Err(Refusal::Exhausted(size)) => {
+                            assert_eq!(size, size_of_class(len, settings.alignment));
+                            assert!(blocks.counters().bytes_in_use + size > settings.max_bytes);
                         }
                         Err(refusal) => panic!("{refusal:?}"),
                     }
@@ -131,7 +131,7 @@ fn memory_is_used_again_by_all_lengths_of_a_class() {
 fn idle_memory_makes_room_for_other_classes() {
     let mut blocks = Blocks::new(Settings { max_bytes: 4096, ..UNLIMITED });
     let held: Vec<_> = (0..4).map(|_| blocks.take(1024).unwrap()).collect();
-    assert_eq!(blocks.take(0).unwrap_err(), Refusal::Exhausted(4096));
+    assert_eq!(blocks.take(0).unwrap_err(), Refusal::Exhausted(64));
     for block in held {
         blocks.give_back(block);
     }
@@ -143,7 +143,7 @@ fn idle_memory_makes_room_for_other_classes() {
 #[test]
 fn what_cannot_be_had_is_refused() {
     let mut blocks = Blocks::new(Settings { max_bytes: 4096, ..UNLIMITED });
-    assert_eq!(blocks.take(4097).unwrap_err(), Refusal::TooLarge);
+    assert_eq!(blocks.take(4097).unwrap_err(), Refusal::TooLarge(5120));
     let mut blocks = Blocks::new(UNLIMITED);
     for len in [usize::MAX, usize::MAX / 2 + 1, usize::MAX / 2, usize::MAX / 4] {
         // Miri gives up where a system says no.

@@ -208,12 +208,12 @@ def test_the_budget_is_kept() -> None:
     pool = BufferPool(4 * 65_536)
     assert pool.max_bytes() == 4 * 65_536
     held = [pool.get(65_536) for _ in range(4)]
-    with pytest.raises(PoolEmptyError, match=r"no room for 1 bytes: .*262144 of max_bytes=262144; release some"):
+    with pytest.raises(PoolEmptyError, match=r"1 bytes needs a block of 64, .*have 262144 of max_bytes=262144: release "):
         pool.get(1)
     held.pop().release()
     pool.get(30_000).release()
     assert pool.bytes_in_use() + pool.bytes_idle() <= 262_144, "idle memory makes room for other sizes"
-    with pytest.raises(ValueError, match=r"262145 bytes can never be had .* max_bytes=262144: make that larger"):
+    with pytest.raises(ValueError, match=r"262145 bytes needs a block of 327680, and max_bytes is 262144: make that larger"):
         pool.get(262_145)
     for buffer in held:
         buffer.release()
@@ -293,11 +293,19 @@ def test_settings_that_are_wrong_are_refused() -> None:
     assert BufferPool(1 << 100).max_bytes() == sys.maxsize
     with pytest.raises(MemoryError):
         BufferPool(alignment=1 << 62).get(1)
+    assert list(inspect.signature(BufferPool).parameters)[:2] == ["max_bytes", "max_idle_bytes"]
+
+
+def test_only_pools_make_buffers() -> None:
+    buffer = BufferPool().get(1)
+    for cls in (type(buffer), type(memoryview(buffer).obj)):
+        for make in (cls, lambda cls=cls: object.__new__(cls), lambda cls=cls: type("Sub", (cls,), {})):
+            with pytest.raises(TypeError):
+                make()
     with pytest.raises(TypeError):
-        type(BufferPool().get(1))()
+        object.__new__(BufferPool)
     with pytest.raises(TypeError):
         type("Sub", (BufferPool,), {})
-    assert list(inspect.signature(BufferPool).parameters)[:2] == ["max_bytes", "max_idle_bytes"]
 
 
 def test_what_was_released_is_not_used() -> None:

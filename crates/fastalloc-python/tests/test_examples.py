@@ -15,7 +15,7 @@ EXAMPLES = HERE / "examples"
 RUNS = {
     "asyncio_client.py": (["90", "3"], r"90 answers over \d connections, 3 of them at a time"),
     "decorator.py": (["100"], r"200 lines in [1-4] reports, of which 0 are in use"),
-    "game_loop.py": (["30", "200"], r"created .* ms +[1-9]\d* .*\n *pooled .* ms +0 +0\.000 ms"),
+    "game_loop.py": (["30", "1000"], r"created .* ms +[1-9]\d* .*\n *pooled .* ms +0 +0\.000 ms"),
     "numpy_scratch.py": (["3", "64"], r"18 arrays were made in 3 blocks of memory; 0 are in use"),
     "pool_statistics.py": (["3000"], r"(?s)growth events: [1-9].*at most (\d+) jobs at a time: FixedPool\(Job, \d+\)"),
 }
