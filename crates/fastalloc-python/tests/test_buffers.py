@@ -140,6 +140,16 @@ def test_numpy_arrays_that_hide_their_view_keep_memory(wrap: Any) -> None:
     assert (pool.size(), pool.available()) == (0, 2)
 
 
+def test_a_buffer_does_not_inherit_who_hid_a_view_of_another() -> None:
+    pool: Any = BufferPool()
+    for _ in range(3):
+        np.ndarray((8,), np.float64, buffer=pool.get(64))
+    buffers = [pool.get(64) for _ in range(3)]
+    for buffer in buffers:
+        buffer.release()
+    assert (pool.size(), pool.available()) == (0, 3)
+
+
 def test_memory_belongs_to_who_refers_to_the_object_of_a_view() -> None:
     """As `torch.frombuffer` does, which does not keep the view either."""
     pool = BufferPool()
@@ -570,6 +580,13 @@ def test_memory_goes_back_to_the_system() -> None:
             other = BufferPool()
             other.get(size)
             other.close()
+        # A pool that has gone leaves nothing behind but what is in use.
+        pool = BufferPool()
+        small, large, idle = pool.get(1), pool.get(6 * size), pool.get(6 * size)
+        idle.release()
+        del pool
+        large.release()
+        BufferPool().get(12 * size)
         # What is idle makes room when the system has no more.
         pool = BufferPool()
         held = []
