@@ -8,10 +8,12 @@ import gc
 import inspect
 import io
 import pickle
+import re
 import socket
 import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,6 +200,21 @@ def test_addresses_are_aligned_for_all_sizes(alignment: int) -> None:
         assert all(start + size <= after for (start, size), (after, _) in zip(ends, ends[1:], strict=False))
         for buffer in held:
             buffer.release()
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this system has no huge pages")
+def test_large_buffers_ask_for_huge_pages() -> None:
+    pool = BufferPool()
+    flags = {}
+    for size in (1 << 20, 1 << 26):
+        buffer = pool.get(size)
+        middle = address(buffer) + size // 2
+        for area in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text()):
+            start, end = (int(bound, 16) for bound in area.split(" ")[0].split("-"))
+            if start <= middle < end:
+                flags[size] = re.findall(r"VmFlags: (.*)", area)[0].split()
+    assert "hg" not in flags[1 << 20]
+    assert "hg" in flags[1 << 26]
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 1000, 1 << 17, 1 << 22])
