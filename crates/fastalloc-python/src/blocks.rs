@@ -18,6 +18,7 @@ const SYSTEM_ALIGNMENT: usize = 16;
 const SMALLEST: usize = 64;
 /// From this size on the system is asked for huge pages, with which it takes less time to write to new memory and to find
 /// one's way in it. NumPy does so too.
+#[cfg(target_os = "linux")]
 const HUGE: usize = 4 << 20;
 
 #[derive(Clone, Copy, Debug)]
@@ -232,6 +233,7 @@ impl Blocks {
     fn allocate(layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: classes have at least 64 bytes.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        #[cfg(target_os = "linux")]
         if layout.size() >= HUGE {
             advise_huge_pages(memory, layout.size());
         }
@@ -274,6 +276,7 @@ impl Blocks {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn advise_huge_pages(memory: NonNull<u8>, size: usize) {
     const PAGE: usize = 4096;
     let before_page = memory.addr().get().next_multiple_of(PAGE) - memory.addr().get();
