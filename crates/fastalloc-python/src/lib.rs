@@ -6,6 +6,8 @@
 //! | `pool` | the pools: when which code of the program runs, and what holds meanwhile |
 //! | `claim` | the line of those who wait, and slots on their way |
 //! | `handle`, `awaitable`, `local` | what `with`, `await` and threads get |
+//! | `blocks` | which memory is for which buffer: no Python |
+//! | `buffers` | the pool of buffers, and when memory may be used again |
 //! | `classes`, `api` | tables of what Python can call |
 //! | `py`, `statics`, `trash` | references, errors, what lives for ever, and what does not |
 //!
@@ -13,6 +15,8 @@
 
 mod api;
 mod awaitable;
+mod blocks;
+mod buffers;
 mod claim;
 mod classes;
 mod handle;
@@ -49,9 +53,10 @@ unsafe extern "C" fn execute(module: *mut PyObject) -> c_int {
         if !READY.load(Ordering::Acquire) {
             statics::init()?;
             classes::init()?;
+            buffers::init()?;
             READY.store(true, Ordering::Release);
         }
-        for (name, class) in classes::members() {
+        for (name, class) in classes::members().into_iter().chain(buffers::members()) {
             // SAFETY: module and class are alive.
             if unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), class.get()) } != 0 {
                 return Err(Raised);

@@ -10,7 +10,11 @@ import pytest
 HERE = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", [HERE / "README.md", HERE.parents[1] / "README.md"], ids=["package", "repository"])
+@pytest.mark.parametrize(
+    "document",
+    [HERE / "README.md", HERE / "GUIDE.md", HERE.parents[1] / "README.md"],
+    ids=["package", "guide", "repository"],
+)
 def test_examples_run(document: Path) -> None:
     if not document.exists():
         pytest.skip("not in a clone of the repository")

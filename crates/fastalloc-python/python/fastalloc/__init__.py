@@ -1,11 +1,13 @@
 """Object pools: reuse objects instead of creating them."""
 
 from .__version__ import __version__
+from ._native import BufferPool, PooledBuffer
 from .async_support import AsyncPool
 from .config import GrowthConfig, GrowthStrategy, InitializationStrategy, PoolBuilder
 from .decorators import pooled
 from .exceptions import (
     AlreadyReleasedError,
+    BufferReleasedError,
     FastAllocError,
     InvalidCapacityError,
     PoolClosedError,
@@ -23,6 +25,8 @@ Pool = FixedPool
 __all__ = [
     "AlreadyReleasedError",
     "AsyncPool",
+    "BufferPool",
+    "BufferReleasedError",
     "FastAllocError",
     "FixedPool",
     "GrowingPool",
@@ -36,6 +40,7 @@ __all__ = [
     "PoolConfigurationError",
     "PoolEmptyError",
     "PoolTimeoutError",
+    "PooledBuffer",
     "Resettable",
     "StatsCollector",
     "StatsReporter",

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from types import GenericAlias
-from typing import Any, Final, Generic, NoReturn, TypeVar, final
+from typing import Any, Final, Generic, NoReturn, Self, SupportsIndex, TypeVar, final, overload
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
+from ._buffers import BufferStatistics
 from .config.builder import PoolBuilder
 from .config.growth_strategy import GrowthConfig
 from .stats.collector import PoolStatistics, StatsCollector
@@ -290,6 +291,104 @@ class AsyncPool(Generic[_T]):
     @staticmethod
     def builder() -> PoolBuilder[Any]: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class BufferPool:
+    """A pool of memory, for whatever writes to a buffer: sockets, files, NumPy.
+
+    `max_bytes` limits the memory that the pool has, in use and idle, and `max_idle_bytes` how much of it may be idle; None
+    means without end. Memory comes in blocks of certain sizes, four for each doubling; what is counted is blocks. The
+    address of each buffer is a multiple of `alignment`, for which a block may have up to so many bytes more.
+
+    With `zero`, memory is zeroed when it comes back, so that all buffers are zero when they are handed out. Otherwise a
+    buffer contains what was written to its memory the last time, if that is not new.
+
+    Raises `InvalidCapacityError` and `PoolConfigurationError` for settings that are wrong.
+    """
+
+    def __new__(
+        cls,
+        max_bytes: int | None = None,
+        *,
+        max_idle_bytes: int | None = None,
+        alignment: int = 64,
+        zero: object = False,
+        enable_statistics: object = False,
+    ) -> Self: ...
+    def get(self, nbytes: SupportsIndex, /) -> PooledBuffer:
+        """Take a buffer of so many bytes out.
+
+        Raises `PoolEmptyError` if there is no room until other buffers are released, `ValueError` if there can never be,
+        `MemoryError` if the system has no more, `PoolClosedError`.
+        """
+
+    def release(self, buffer: PooledBuffer, /) -> None:
+        """The same as `buffer.release()`. Raises `TypeMismatchError`, `AlreadyReleasedError`."""
+
+    def size(self) -> int:
+        """How many buffers are in use, those that were released and are still viewed included."""
+
+    def available(self) -> int:
+        """How many blocks of memory nobody uses."""
+
+    def bytes_in_use(self) -> int:
+        """How many bytes the blocks in use have."""
+
+    def bytes_idle(self) -> int:
+        """How many bytes the blocks have that nobody uses."""
+
+    def max_bytes(self) -> int | None:
+        """How many bytes all blocks may have; None means without end."""
+
+    def trim(self) -> int:
+        """Give the memory that nobody uses back to the system, and return how many bytes."""
+
+    def close(self) -> None:
+        """Hand out nothing any more, and keep no memory. Buffers in use stay good."""
+
+    def is_closed(self) -> bool:
+        """Whether the pool is closed."""
+
+    def stats(self) -> BufferStatistics:
+        """The statistics, as they are now."""
+
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class PooledBuffer:
+    """Bytes of a `BufferPool`: a context manager with a writable buffer, which begins with what `memoryview` can do.
+
+    The memory is used again when the buffer has been released, or dropped, and its last view has gone: a `memoryview`, a
+    NumPy array, a call that reads or writes. So views never see what somebody else writes.
+    """
+
+    def release(self) -> None:
+        """Give the memory back: at once if there are no views, otherwise with the last of them.
+
+        Raises `BufferReleasedError` the second time, as all uses of a released buffer do.
+        """
+
+    def is_released(self) -> bool:
+        """Whether the buffer was released."""
+
+    def exports(self) -> int:
+        """How many views of the memory there are."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object, /) -> None: ...
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> memoryview: ...
+    @overload
+    def __setitem__(self, key: SupportsIndex, value: SupportsIndex, /) -> None: ...
+    @overload
+    def __setitem__(self, key: slice, value: Buffer, /) -> None: ...
+    def __delitem__(self, key: Any, /) -> NoReturn: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
     def __reduce__(self) -> NoReturn: ...
 
 @final

@@ -50,5 +50,9 @@ class AlreadyReleasedError(FastAllocError):
     """The object is not out: it was released before, or it is not from this pool."""
 
 
+class BufferReleasedError(AlreadyReleasedError, BufferError):
+    """The buffer was released before: views that it has had are still good, but there can be no new ones."""
+
+
 class PoolConfigurationError(FastAllocError):
     """Settings that are wrong, or that contradict each other."""
