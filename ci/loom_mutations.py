@@ -3,7 +3,7 @@
 
 Makes one mistake after another in a copy of the sources, runs the model that is to find it, and prints a table: weaker
 memory orderings, missing fences, missing steps. Fails if a mistake is not found. Arguments choose mistakes by parts of
-their names.
+their names; --check only sees whether all can still be made.
 
 Needs cargo, git and Python. Takes about ten minutes.
 
@@ -115,8 +115,8 @@ MISTAKES = [
     Mistake(
         "drop: last load Relaxed",
         HANDLE,
-        "            self.counts().strong.load(Acquire);",
-        "            self.counts().strong.load(Relaxed);",
+        "            counts.strong.load(Acquire);\n            self.release",
+        "            counts.strong.load(Relaxed);\n            self.release",
         "lock_free::the_last_shared_handle_destroys",
     ),
     Mistake(
@@ -435,7 +435,7 @@ MISTAKES = [
     Mistake(
         "flush: no transfer",
         CORE,
-        "            let _transfer = self.head.transfer();\n            loop {",
+        "            self.note_peak();\n            let _transfer = self.head.transfer();\n            loop {",
         "            loop {",
         "lock_free::a_flush_of_all_hides_no_slot",
     ),
@@ -449,8 +449,8 @@ MISTAKES = [
     Mistake(
         "flush_thread: no transfer",
         CORE,
-        "            let _transfer = self.head.transfer();\n            while let",
-        "            while let",
+        "        let wakers = {\n            let _transfer = self.head.transfer();\n            loop {",
+        "        let wakers = {\n            loop {",
         "lock_free::a_flush_hides_no_slot",
     ),
     Mistake(
@@ -590,6 +590,17 @@ def copy(to: Path) -> None:
             shutil.copy2(ROOT / name, to / name)
 
 
+def check(mistakes: list) -> None:
+    """Exits if some cannot be made, because the sources have changed."""
+    stale = [
+        f"{mistake.name}: found {count} times in {mistake.file}:\n{mistake.old}"
+        for mistake in mistakes
+        if (count := (ROOT / SOURCES / mistake.file).read_text().count(mistake.old)) != 1
+    ]
+    if stale:
+        sys.exit("\n".join(stale))
+
+
 def build(tree: Path, env: dict[str, str]) -> str:
     """Returns the path of the test program."""
     # What is built anew each time is not worth optimizing; loom is.
@@ -616,6 +627,9 @@ def passes(program: str, model: str, env: dict[str, str]) -> bool:
 
 
 def main() -> None:
+    check(MISTAKES)
+    if sys.argv[1:] == ["--check"]:
+        return
     wanted = [mistake for mistake in MISTAKES if all(part in mistake.name for part in sys.argv[1:])]
     env = dict(os.environ, RUSTFLAGS="--cfg fastalloc_loom", RUST_BACKTRACE="0")
     env.setdefault("CARGO_TARGET_DIR", str(ROOT / "target" / "loom_mutations"))
@@ -627,8 +641,6 @@ def main() -> None:
         for name, file, old, new, model in wanted:
             source = tree / SOURCES / file
             text = source.read_text()
-            if text.count(old) != 1:
-                sys.exit(f"{name}: found {text.count(old)} times in {file}:\n{old}")
             source.write_text(text.replace(old, new))
             program = build(tree, env)
             source.write_text(text)
