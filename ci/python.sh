@@ -18,7 +18,9 @@ for argument in "$@"; do
 done
 (( ${#interpreters[@]} )) || interpreters=(python3)
 
-target="${CARGO_TARGET_DIR:-$PWD/target}"
+# Apart from what other checks may be compiling.
+target="${CARGO_TARGET_DIR:+$CARGO_TARGET_DIR/python}"
+target="${target:-$PWD/target}"
 export CARGO_TARGET_DIR="$target"
 # For cargo alone: nothing but Python loads the extension, so it is not linked with a libpython, which need not be there.
 cargo() {
