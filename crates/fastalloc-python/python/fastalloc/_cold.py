@@ -205,7 +205,7 @@ def maintain(pool: Any) -> None:
     while claims:
         claim = claims.pop()
         # It may have been used in the meantime.
-        if managed.is_stale(_native.object_in(claim)):
+        if managed is not None and managed.is_stale(_native.object_in(claim)):
             _native.discard(claim)
         else:
             _native.vacate(claim)
