@@ -50,7 +50,7 @@ pub(crate) fn fail_at<R>(n: usize, f: impl FnOnce() -> R) -> (R, Section) {
 }
 
 /// More than any machine has: such requests fail at once. The system might overcommit, and sanitizers abort.
-const TOO_MUCH: usize = if usize::BITS > 32 { 1 << 36 } else { 1 << 30 };
+const TOO_MUCH: usize = if usize::BITS > 32 { 1 << 36 } else { 1 << 28 };
 
 /// Counts a request; `false` if it has to fail.
 fn request(size: usize) -> bool {
