@@ -50,7 +50,7 @@ pub(crate) fn fail_at<R>(n: usize, f: impl FnOnce() -> R) -> (R, Section) {
 }
 
 /// More than any machine has: such requests fail at once. The system might overcommit, and sanitizers abort.
-const TOO_MUCH: usize = if usize::BITS > 32 { 1 << 36 } else { 1 << 28 };
+const TOO_MUCH: usize = if usize::BITS > 32 { 1 << 36 } else { 1 << 30 };
 
 /// Counts a request; `false` if it has to fail.
 fn request(size: usize) -> bool {
@@ -69,7 +69,8 @@ fn request(size: usize) -> bool {
 fn account(bytes: isize) {
     let _ = SECTION.try_with(|section| {
         if let Some(mut current) = section.get() {
-            current.bytes += bytes;
+            // With 32 bits, a pool may get more in all before it fails.
+            current.bytes = current.bytes.wrapping_add(bytes);
             section.set(Some(current));
         }
     });
