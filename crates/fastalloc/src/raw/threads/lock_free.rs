@@ -38,7 +38,7 @@ pub struct LockFree<T> {
 
 impl<T> LockFree<T> {
     fn slot(&self, index: usize) -> NonNull<u8> {
-        // SAFETY: indices in the sets are below the capacity, and all chunks are open.
+        // SAFETY: indices in the sets are below the capacity, all chunks are open, and were made for values of `T`.
         unsafe { self.chunks.opened_slot::<T>(index) }.cast()
     }
 
